@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+# osa_flags: what every target of ours compiles with. Generated code links osa_sanitize alone.
+add_library(osa_sanitize INTERFACE)
+if(OSA_SANITIZE)
+  target_compile_options(osa_sanitize INTERFACE -fsanitize=${OSA_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(osa_sanitize INTERFACE -fsanitize=${OSA_SANITIZE})
+  if(OSA_SANITIZE MATCHES undefined)
+    target_compile_options(osa_sanitize INTERFACE -fno-sanitize-recover=undefined)
+  endif()
+endif()
+
+add_library(osa_flags INTERFACE)
+target_include_directories(osa_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_compile_definitions(osa_flags INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64)
+target_compile_options(osa_flags INTERFACE
+  -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
+  -Wno-format-truncation # error and log texts are cut on purpose
+  -Wpointer-arith -Wwrite-strings -Wundef -fstack-protector-strong -fno-strict-overflow)
+if(OSA_WERROR)
+  target_compile_options(osa_flags INTERFACE -Werror)
+endif()
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+  target_compile_options(osa_flags INTERFACE -D_FORTIFY_SOURCE=2 -ffunction-sections -fdata-sections)
+  target_link_options(osa_flags INTERFACE -Wl,-z,relro,-z,now -Wl,--gc-sections)
+endif()
+target_link_libraries(osa_flags INTERFACE osa_sanitize)

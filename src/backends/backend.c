@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/backend.h"
+
+#include <string.h>
+
+static const char *const capability_names[BACKEND_CAP_COUNT] = {
+    "user",
+    "rlimits",
+    "tty",
+    "any_signal",
+    "group_signal",
+    "tree_signal",
+    "tree_kill",
+    "pause",
+    "update_resources",
+    "process_limits",
+    "cpu_limit",
+    "memory_limit",
+    "pids_limit",
+    "disk_limit",
+    "stats",
+    "oom",
+    "rusage",
+    "image",
+    "root",
+    "policy",
+    "copy",
+    "port_forward",
+};
+
+static const char *const kind_names[RUNTIME_KIND_COUNT] = {
+    [RUNTIME_KIND_DEFAULT] = "default",
+    [RUNTIME_KIND_PROCESS] = "process",
+    [RUNTIME_KIND_BOXLITE] = "boxlite",
+};
+
+const char *backend_capability_name(uint32_t bit)
+{
+    for (unsigned i = 0; i < BACKEND_CAP_COUNT; i++) {
+        if (bit == 1u << i)
+            return capability_names[i];
+    }
+    return NULL;
+}
+
+const char *runtime_kind_name(enum runtime_kind kind)
+{
+    return (unsigned)kind < RUNTIME_KIND_COUNT ? kind_names[kind] : "unknown";
+}
+
+bool runtime_kind_parse(const char *name, enum runtime_kind *ret_kind)
+{
+    for (unsigned i = RUNTIME_KIND_PROCESS; i < RUNTIME_KIND_COUNT; i++) {
+        if (strcmp(name, kind_names[i]) == 0) {
+            *ret_kind = (enum runtime_kind)i;
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+/* File descriptors: close on scope exit, hand over, full reads and writes. "Unset" is -1; 0 is valid. */
+#pragma once
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/** osa_close_fd() - Cleanup function: close *fd unless it is negative; keeps errno */
+void osa_close_fd(const int *fd);
+
+/** osa_take_fd() - Hand *fd over to the caller and leave -1 behind */
+static inline int osa_take_fd(int *fd)
+{
+    int taken = *fd;
+    *fd = -1;
+    return taken;
+}
+
+/** osa_replace_fd() - Close what *fd held and set it to @value (-1 for none) */
+void osa_replace_fd(int *fd, int value);
+
+/** osa_set_nonblocking() - O_NONBLOCK on or off. Return: OSA_OK or INTERNAL */
+OSA_MUST_CHECK enum osa_code osa_set_nonblocking(int fd, bool on, struct osa_error *err);
+
+/** osa_pipe() - A pipe, both ends CLOEXEC and blocking; ret_fds[0] is the reading end */
+OSA_MUST_CHECK enum osa_code osa_pipe(int ret_fds[2], struct osa_error *err);
+
+/**
+ * osa_read_file() - Read a whole small file into fresh memory, NUL-terminated
+ * @dirfd:     directory that @path is relative to, or AT_FDCWD
+ * @max_bytes: longer files fail with RESOURCE_EXHAUSTED
+ * @ret_data:  returned (free with free)
+ * @ret_len:   length without the NUL; may be NULL
+ * Return: OSA_OK; NOT_FOUND; RESOURCE_EXHAUSTED; INTERNAL.
+ */
+OSA_MUST_CHECK enum osa_code osa_read_file(int dirfd, const char *path, size_t max_bytes,
+                                           char **ret_data, size_t *ret_len, struct osa_error *err);
+
+/** osa_write_all() - write(2) until everything is out; retries EINTR. Return: 0 or -errno */
+int osa_write_all(int fd, const void *data, size_t len);
+
+/** osa_read_full() - read(2) exactly @len bytes. Return: bytes read (less only at end of file) or -errno */
+ssize_t osa_read_full(int fd, void *data, size_t len);
+
+/** osa_write_file() - Write @text to an existing file in one write(2), as cgroup and proc files want. Return: 0 or -errno */
+int osa_write_file(int dirfd, const char *path, const char *text);

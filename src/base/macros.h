@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Attributes and small helpers that every folder uses. Includes nothing of ours. */
+#pragma once
+
+#include <stddef.h>
+#include <stdlib.h>
+
+/* The caller must look at the result. */
+#define OSA_MUST_CHECK __attribute__((warn_unused_result))
+/* printf-style checking; @fmt and @args are 1-based argument positions. */
+#define OSA_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+/* Runs @fn on the variable's address when it leaves its scope: OSA_AUTO(osa_close_fd) int fd = -1; */
+#define OSA_AUTO(fn) __attribute__((cleanup(fn)))
+
+#define OSA_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define OSA_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define OSA_MAX(a, b) ((a) > (b) ? (a) : (b))
+/* The struct of type @type whose member @member is at @ptr. */
+#define OSA_CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+
+/* Cleanup function of heap memory: OSA_AUTO(osa_free) char *name = NULL; */
+static inline void osa_free(void *ptr_to_ptr)
+{
+    free(*(void **)ptr_to_ptr);
+}
+
+/* Hands the pointer at @ptr over to the caller and leaves NULL behind. */
+#define OSA_TAKE(ptr)                                                                              \
+    __extension__({                                                                                \
+        __typeof__(ptr) taken_ = (ptr);                                                            \
+        (ptr) = NULL;                                                                              \
+        taken_;                                                                                    \
+    })
