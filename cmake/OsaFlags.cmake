@@ -8,6 +8,10 @@ if(OSA_SANITIZE)
     target_compile_options(osa_sanitize INTERFACE -fno-sanitize-recover=undefined)
   endif()
 endif()
+if(OSA_FUZZ) # coverage for libFuzzer in everything of ours; the targets add the driver
+  target_compile_options(osa_sanitize INTERFACE -fsanitize=fuzzer-no-link)
+  target_link_options(osa_sanitize INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 
 add_library(osa_flags INTERFACE)
 target_include_directories(osa_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
