@@ -18,7 +18,7 @@
 /* The struct of type @type whose member @member is at @ptr. */
 #define OSA_CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
-/* Cleanup function of heap memory: OSA_AUTO(osa_free) char *name = NULL; */
+/** osa_free() - Cleanup function of heap memory: OSA_AUTO(osa_free) char *name = NULL; */
 static inline void osa_free(void *ptr_to_ptr)
 {
     free(*(void **)ptr_to_ptr);
