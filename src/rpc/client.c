@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Calls of the client.
+ *
+ * rpc_client_start() sends nothing yet: what the caller does until the loop next runs goes out in
+ * one batch, so that a unary call's metadata, message and end travel in one packet. Three kinds of
+ * batches exist, each with its own step as tag: sending, receiving, and the one that ends with the
+ * status.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "rpc/bytes.h"
+#include "rpc/client_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define QUEUE_BYTES                                                                                \
+    ((size_t)256 * 1024) /* of unsent requests; above, rpc_client_send() says false */
+
+static const char details_key[] = "grpc-status-details-bin";
+
+struct out {
+    struct out *next;
+    grpc_byte_buffer *bytes; /* owned */
+    size_t len;
+};
+
+/**
+ * struct rpc_client_call - Owner: the loop thread
+ * @pending: batches in flight; `done` waits for 0
+ */
+struct rpc_client_call {
+    struct rpc_channel *channel;
+    struct rpc_client_call *prev;
+    struct rpc_client_call *next;
+    grpc_call *core; /* owned */
+    struct rpc_client_events *events;
+    const ProtobufCMessageDescriptor *response;
+    struct osa_error early; /* why it never began */
+
+    bool begun;
+    bool wait_for_ready;
+    bool sending;
+    bool half_close_wanted;
+    bool half_close_sent;
+    bool reading;
+    bool paused;
+    bool ended; /* the status is here */
+    bool no_more;
+    bool full;
+    unsigned pending;
+    struct osa_task begin;
+    struct rpc_step sent;
+    struct rpc_step received;
+    struct rpc_step finished;
+
+    struct out *in_flight; /* owned; part of the batch that is being sent */
+    struct out *queue;
+    struct out **queue_end;
+    size_t queued_bytes;
+    grpc_byte_buffer *payload;
+    grpc_metadata_array initial;
+    grpc_metadata_array trailing;
+    grpc_status_code status;
+    grpc_slice status_text;
+};
+
+/* ---- the end ---- */
+
+static void out_free(struct out *out)
+{
+    if (out == NULL)
+        return;
+    grpc_byte_buffer_destroy(out->bytes);
+    free(out);
+}
+
+static struct out *queue_pop(struct rpc_client_call *call)
+{
+    struct out *out = call->queue;
+    if (out != NULL)
+        call->queue = out->next;
+    if (call->queue == NULL)
+        call->queue_end = &call->queue;
+    return out;
+}
+
+static void drop_queue(struct rpc_client_call *call)
+{
+    for (struct out *out; (out = queue_pop(call)) != NULL;) {
+        call->queued_bytes -= out->len;
+        out_free(out);
+    }
+}
+
+static void call_free(struct rpc_client_call *call)
+{
+    if (call->prev != NULL)
+        call->prev->next = call->next;
+    else
+        call->channel->calls = call->next;
+    if (call->next != NULL)
+        call->next->prev = call->prev;
+    drop_queue(call);
+    grpc_byte_buffer_destroy(call->payload);
+    grpc_metadata_array_destroy(&call->initial);
+    grpc_metadata_array_destroy(&call->trailing);
+    grpc_slice_unref(call->status_text);
+    grpc_call_unref(call->core);
+    free(call);
+}
+
+static void finish(struct rpc_client_call *call)
+{
+    struct rpc_status status = { .error = call->early };
+    ptrdiff_t at = rpc_metadata_find(&call->trailing, details_key);
+    if (call->early.code == OSA_OK) {
+        status.error.code = (enum osa_code)call->status;
+        rpc_slice_copy(call->status_text, status.error.text, sizeof(status.error.text));
+    }
+    if (at >= 0) {
+        status.details = GRPC_SLICE_START_PTR(call->trailing.metadata[at].value);
+        status.details_len = GRPC_SLICE_LENGTH(call->trailing.metadata[at].value);
+    }
+    call->events->done(call->events, &status);
+    call_free(call);
+}
+
+static void settle(struct rpc_client_call *call)
+{
+    if (call->ended && call->pending == 0)
+        finish(call);
+}
+
+static void start_batch(struct rpc_client_call *call, const grpc_op *ops, size_t count,
+                        struct rpc_step *step)
+{
+    call->pending++;
+    grpc_call_error error = grpc_call_start_batch(call->core, ops, count, step, NULL);
+    if (error == GRPC_CALL_OK)
+        return;
+    osa_log(OSA_LOG_ERROR, "rpc", "batch refused, call is cancelled",
+            OSA_S("error", grpc_call_error_to_string(error)));
+    (void)grpc_call_cancel(call->core, NULL);
+    step->ok = false;
+    rpc_step_post(step);
+}
+
+/* ---- sending ---- */
+
+static grpc_op op_initial(struct rpc_client_call *call, grpc_metadata *authorization)
+{
+    grpc_op op = { .op = GRPC_OP_SEND_INITIAL_METADATA };
+    if (call->wait_for_ready)
+        op.flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY |
+                   GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET;
+    const struct rpc_token *token = &call->channel->token;
+    if (token->text != NULL) {
+        static const char scheme[] = "Bearer ";
+        grpc_slice value = grpc_slice_malloc(sizeof(scheme) - 1 + token->len);
+        memcpy(GRPC_SLICE_START_PTR(value), scheme, sizeof(scheme) - 1);
+        memcpy(GRPC_SLICE_START_PTR(value) + sizeof(scheme) - 1, token->text, token->len);
+        *authorization = (grpc_metadata){ .key = grpc_slice_from_static_string("authorization"),
+                                          .value = value };
+        op.data.send_initial_metadata.count = 1;
+        op.data.send_initial_metadata.metadata = authorization;
+    }
+    return op;
+}
+
+static void flush(struct rpc_client_call *call)
+{
+    if (call->sending || call->ended || (!call->begun && call->early.code != OSA_OK))
+        return;
+    grpc_op ops[3];
+    grpc_metadata authorization = { .value = grpc_empty_slice() };
+    size_t count = 0;
+    struct out *out = queue_pop(call);
+    if (out != NULL) {
+        /* Not together with the initial metadata: core would hold back both. */
+        bool hint = call->queue != NULL && call->begun;
+        ops[count] =
+            (grpc_op){ .op = GRPC_OP_SEND_MESSAGE, .flags = hint ? GRPC_WRITE_BUFFER_HINT : 0 };
+        ops[count++].data.send_message.send_message = out->bytes;
+    }
+    if (call->half_close_wanted && !call->half_close_sent && call->queue == NULL) {
+        ops[count++] = (grpc_op){ .op = GRPC_OP_SEND_CLOSE_FROM_CLIENT };
+        call->half_close_sent = true;
+    }
+    if (!call->begun)
+        ops[count++] = op_initial(call, &authorization);
+    call->begun = true;
+    if (count > 0) {
+        call->sending = true;
+        call->in_flight = out;
+        start_batch(call, ops, count, &call->sent);
+    }
+    grpc_slice_unref(authorization.value); /* core holds its own reference */
+}
+
+static void on_sent(struct rpc_step *step)
+{
+    struct rpc_client_call *call = OSA_CONTAINER_OF(step, struct rpc_client_call, sent);
+    call->pending--;
+    call->sending = false;
+    call->queued_bytes -= call->in_flight != NULL ? call->in_flight->len : 0;
+    out_free(call->in_flight);
+    call->in_flight = NULL;
+    if (!step->ok)
+        drop_queue(call); /* the status says what happened */
+    else
+        flush(call);
+    if (step->ok && call->full && !call->ended && call->queued_bytes <= QUEUE_BYTES / 2) {
+        call->full = false;
+        if (call->events->writable != NULL)
+            call->events->writable(call->events);
+    }
+    settle(call);
+}
+
+bool rpc_client_send(struct rpc_client_call *call, const ProtobufCMessage *request)
+{
+    if (call->ended || call->half_close_wanted)
+        return false;
+    struct out *out = malloc(sizeof(*out));
+    if (out == NULL)
+        abort();
+    *out = (struct out){ 0 };
+    out->bytes = rpc_bytes_pack(request, &out->len);
+    *call->queue_end = out;
+    call->queue_end = &out->next;
+    call->queued_bytes += out->len;
+    if (call->begun)
+        flush(call);
+    call->full |= call->queued_bytes > QUEUE_BYTES;
+    return !call->full;
+}
+
+void rpc_client_half_close(struct rpc_client_call *call)
+{
+    call->half_close_wanted = true;
+    if (call->begun)
+        flush(call);
+}
+
+/* ---- receiving ---- */
+
+static void read_next(struct rpc_client_call *call)
+{
+    if (call->reading || call->paused || call->no_more || !call->begun || call->ended)
+        return;
+    call->reading = true;
+    grpc_op op = { .op = GRPC_OP_RECV_MESSAGE };
+    op.data.recv_message.recv_message = &call->payload;
+    start_batch(call, &op, 1, &call->received);
+}
+
+static void deliver(struct rpc_client_call *call)
+{
+    OSA_AUTO(rpc_arena_done) struct rpc_arena arena;
+    rpc_arena_init(&arena);
+    ProtobufCMessage *response;
+    struct osa_error err = { 0 };
+    enum osa_code code = rpc_bytes_unpack(call->response, call->payload, &arena, &response, &err);
+    grpc_byte_buffer_destroy(call->payload);
+    call->payload = NULL;
+    if (code == OSA_OK) {
+        call->events->message(call->events, response);
+        return;
+    }
+    (void)osa_wrap(&err, "the server's answer cannot be read");
+    call->no_more = true;
+    (void)grpc_call_cancel_with_status(call->core, GRPC_STATUS_INTERNAL, err.text, NULL);
+}
+
+static void on_received(struct rpc_step *step)
+{
+    struct rpc_client_call *call = OSA_CONTAINER_OF(step, struct rpc_client_call, received);
+    call->pending--;
+    call->reading = false;
+    if (step->ok && call->payload != NULL)
+        deliver(call);
+    else
+        call->no_more = true;
+    read_next(call);
+    settle(call);
+}
+
+void rpc_client_pause(struct rpc_client_call *call, bool pause)
+{
+    call->paused = pause;
+    read_next(call);
+}
+
+/* ---- beginning and status ---- */
+
+static void on_finished(struct rpc_step *step)
+{
+    struct rpc_client_call *call = OSA_CONTAINER_OF(step, struct rpc_client_call, finished);
+    call->pending--;
+    call->ended = true;
+    settle(call);
+}
+
+static void on_begin(struct osa_task *task)
+{
+    struct rpc_client_call *call = OSA_CONTAINER_OF(task, struct rpc_client_call, begin);
+    if (call->early.code != OSA_OK) {
+        finish(call);
+        return;
+    }
+    flush(call);
+    grpc_op op = { .op = GRPC_OP_RECV_STATUS_ON_CLIENT };
+    op.data.recv_status_on_client.trailing_metadata = &call->trailing;
+    op.data.recv_status_on_client.status = &call->status;
+    op.data.recv_status_on_client.status_details = &call->status_text;
+    start_batch(call, &op, 1, &call->finished);
+    grpc_op ops[2] = { { .op = GRPC_OP_RECV_INITIAL_METADATA }, { .op = GRPC_OP_RECV_MESSAGE } };
+    ops[0].data.recv_initial_metadata.recv_initial_metadata = &call->initial;
+    ops[1].data.recv_message.recv_message = &call->payload;
+    call->reading = true;
+    start_batch(call, ops, 2, &call->received);
+}
+
+static void refresh_token(struct rpc_channel *channel)
+{
+    struct osa_error err = { 0 };
+    if (channel->token.path == NULL || !rpc_token_changed(&channel->token))
+        return;
+    if (rpc_token_read(&channel->token, &err) != OSA_OK)
+        osa_log_error(OSA_LOG_WARN, "rpc", "token not replaced, the old one is used", &err);
+}
+
+static gpr_timespec deadline_for_core(int64_t deadline_ns)
+{
+    if (deadline_ns == OSA_NEVER)
+        return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+    return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                        gpr_time_from_nanos(deadline_ns - osa_now_ns(), GPR_TIMESPAN));
+}
+
+struct rpc_client_call *rpc_client_start(struct rpc_channel *channel, const char *path,
+                                         const ProtobufCMessageDescriptor *response,
+                                         int64_t deadline_ns, bool wait_for_ready,
+                                         struct rpc_client_events *events)
+{
+    struct rpc_client_call *call = calloc(1, sizeof(*call));
+    if (call == NULL)
+        abort();
+    refresh_token(channel);
+    call->channel = channel;
+    call->next = channel->calls;
+    if (call->next != NULL)
+        call->next->prev = call;
+    channel->calls = call;
+    call->events = events;
+    call->response = response;
+    call->wait_for_ready = wait_for_ready;
+    call->queue_end = &call->queue;
+    call->status_text = grpc_empty_slice();
+    grpc_metadata_array_init(&call->initial);
+    grpc_metadata_array_init(&call->trailing);
+    rpc_step_init(&call->sent, channel->loop, on_sent);
+    rpc_step_init(&call->received, channel->loop, on_received);
+    rpc_step_init(&call->finished, channel->loop, on_finished);
+    grpc_slice method = grpc_slice_from_copied_string(path);
+    call->core = grpc_channel_create_call(channel->core, /* parent_call= */ NULL,
+                                          GRPC_PROPAGATE_DEFAULTS, channel->worker.queue, method,
+                                          /* host= */ NULL, deadline_for_core(deadline_ns), NULL);
+    grpc_slice_unref(method);
+    call->begin.run = on_begin;
+    osa_loop_post(channel->loop, &call->begin);
+    return call;
+}
+
+void rpc_client_cancel(struct rpc_client_call *call)
+{
+    if (!call->begun)
+        (void)osa_fail(&call->early, OSA_CANCELLED, 0, "cancelled before it was sent");
+    else
+        (void)grpc_call_cancel(call->core, NULL);
+}
+
+void rpc_channel_free(struct rpc_channel *channel)
+{
+    if (channel == NULL)
+        return;
+    for (struct rpc_client_call *call = channel->calls; call != NULL; call = call->next)
+        rpc_client_cancel(call);
+    while (channel->calls != NULL)
+        (void)osa_loop_run_once(channel->loop, OSA_NEVER);
+    grpc_channel_destroy(channel->core);
+    rpc_worker_done(&channel->worker);
+    rpc_token_done(&channel->token);
+    free(channel->token_path);
+    free(channel);
+}
+
+/* ---- one request, one response ---- */
+
+struct unary {
+    struct rpc_client_events events;
+    ProtobufCMessage *response; /* owned */
+    struct osa_error result;
+    bool done;
+};
+
+/* The message is borrowed, so what is kept is packed and unpacked once more. */
+static void on_unary_message(struct rpc_client_events *events, const ProtobufCMessage *response)
+{
+    struct unary *unary = OSA_CONTAINER_OF(events, struct unary, events);
+    size_t len = protobuf_c_message_get_packed_size(response);
+    uint8_t *packed = malloc(len + 1);
+    if (packed == NULL || unary->response != NULL) {
+        free(packed);
+        return;
+    }
+    (void)protobuf_c_message_pack(response, packed);
+    unary->response = protobuf_c_message_unpack(response->descriptor, NULL, len, packed);
+    free(packed);
+}
+
+static void on_unary_done(struct rpc_client_events *events, const struct rpc_status *status)
+{
+    struct unary *unary = OSA_CONTAINER_OF(events, struct unary, events);
+    unary->result = status->error;
+    unary->done = true;
+}
+
+enum osa_code rpc_client_unary(struct rpc_channel *channel, const char *path,
+                               const ProtobufCMessage *request,
+                               const ProtobufCMessageDescriptor *response, int64_t deadline_ns,
+                               ProtobufCMessage **ret_response, struct osa_error *err)
+{
+    struct unary unary = { .events = { .message = on_unary_message, .done = on_unary_done } };
+    struct rpc_client_call *call = rpc_client_start(channel, path, response, deadline_ns,
+                                                    /* wait_for_ready= */ false, &unary.events);
+    (void)rpc_client_send(call, request);
+    rpc_client_half_close(call);
+    while (!unary.done)
+        (void)osa_loop_run_once(channel->loop, OSA_NEVER);
+    if (unary.result.code == OSA_OK && unary.response == NULL)
+        (void)osa_fail(&unary.result, OSA_INTERNAL, 0, "the server sent no response");
+    if (unary.result.code != OSA_OK) {
+        if (unary.response != NULL)
+            protobuf_c_message_free_unpacked(unary.response, NULL);
+        if (err != NULL)
+            *err = unary.result;
+        return unary.result.code;
+    }
+    *ret_response = unary.response;
+    return OSA_OK;
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * C core asks for the certificates at the start and again at every handshake. Then the files are
+ * looked at, and read when one has changed; a set that does not fit together (a certificate already
+ * replaced, its key not yet) is left aside, and the old one serves on.
+ */
+#include "rpc/credentials.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grpc/grpc_security.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define PEM_MAX_BYTES ((size_t)1024 * 1024)
+
+enum pem { PEM_CERT, PEM_KEY, PEM_CLIENT_CA, PEM_COUNT };
+
+/* What tells that a file is another one than before. */
+struct stamp {
+    struct timespec mtime;
+    ino_t inode;
+    off_t size;
+};
+
+struct rpc_credentials_store {
+    const char *paths[PEM_COUNT]; /* borrowed; NULL: not configured */
+    grpc_server_credentials *core;
+    pthread_mutex_t lock;
+    struct stamp stamps[PEM_COUNT]; /* guarded by lock; of the set tried last */
+};
+
+struct pem_set {
+    char *text[PEM_COUNT]; /* owned */
+};
+
+static void pem_set_done(struct pem_set *set)
+{
+    for (int i = 0; i < PEM_COUNT; i++) {
+        if (set->text[i] != NULL && i == PEM_KEY)
+            explicit_bzero(set->text[i], strlen(set->text[i]));
+        free(set->text[i]);
+    }
+}
+
+static struct stamp stamp_of(const char *path)
+{
+    struct stat st;
+    if (path == NULL || stat(path, &st) < 0)
+        return (struct stamp){ 0 };
+    return (struct stamp){ st.st_mtim, st.st_ino, st.st_size };
+}
+
+static bool stamp_same(const struct stamp *a, const struct stamp *b)
+{
+    return a->inode == b->inode && a->size == b->size && a->mtime.tv_sec == b->mtime.tv_sec &&
+           a->mtime.tv_nsec == b->mtime.tv_nsec;
+}
+
+/* ---- checks, so that a person hears more than "handshake failed" ---- */
+
+/* Encrypted keys would make OpenSSL ask a terminal. */
+static int no_password(char *out, int size, int writing, void *arg)
+{
+    (void)out;
+    (void)size;
+    (void)writing;
+    (void)arg;
+    return -1;
+}
+
+static X509 *parse_certificate(const char *pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    X509 *certificate = PEM_read_bio_X509(bio, NULL, no_password, NULL);
+    BIO_free(bio);
+    return certificate;
+}
+
+static enum osa_code check_set(const struct rpc_credentials_store *store, const struct pem_set *set,
+                               struct osa_error *err)
+{
+    enum osa_code code = OSA_OK;
+    BIO *bio = BIO_new_mem_buf(set->text[PEM_KEY], -1);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
+    BIO_free(bio);
+    X509 *certificate = parse_certificate(set->text[PEM_CERT]);
+    X509 *ca =
+        set->text[PEM_CLIENT_CA] != NULL ? parse_certificate(set->text[PEM_CLIENT_CA]) : NULL;
+    if (certificate == NULL)
+        code = osa_fail(err, OSA_INVALID_ARGUMENT, 0, "'%s' holds no certificate in PEM form",
+                        store->paths[PEM_CERT]);
+    else if (key == NULL)
+        code = osa_fail(err, OSA_INVALID_ARGUMENT, 0,
+                        "'%s' holds no private key in PEM form without a password",
+                        store->paths[PEM_KEY]);
+    else if (X509_check_private_key(certificate, key) != 1)
+        code =
+            osa_fail(err, OSA_INVALID_ARGUMENT, 0, "key '%s' does not belong to certificate '%s'",
+                     store->paths[PEM_KEY], store->paths[PEM_CERT]);
+    else if (set->text[PEM_CLIENT_CA] != NULL && ca == NULL)
+        code = osa_fail(err, OSA_INVALID_ARGUMENT, 0, "'%s' holds no certificate in PEM form",
+                        store->paths[PEM_CLIENT_CA]);
+    X509_free(certificate);
+    X509_free(ca);
+    EVP_PKEY_free(key);
+    return code;
+}
+
+static enum osa_code read_set(const struct rpc_credentials_store *store, struct pem_set *set,
+                              struct osa_error *err)
+{
+    for (int i = 0; i < PEM_COUNT; i++) {
+        if (store->paths[i] == NULL)
+            continue;
+        enum osa_code code = osa_read_file(AT_FDCWD, store->paths[i], PEM_MAX_BYTES, &set->text[i],
+                                           /* ret_len= */ NULL, err);
+        if (code != OSA_OK)
+            return osa_wrap(err, "TLS credentials");
+    }
+    return check_set(store, set, err);
+}
+
+/* ---- what C core asks for ---- */
+
+static grpc_ssl_certificate_config_reload_status fetch(void *user_data,
+                                                       grpc_ssl_server_certificate_config **config)
+{
+    struct rpc_credentials_store *store = user_data;
+    struct stamp now[PEM_COUNT];
+    for (int i = 0; i < PEM_COUNT; i++)
+        now[i] = stamp_of(store->paths[i]);
+    (void)pthread_mutex_lock(&store->lock);
+    bool changed = false;
+    for (int i = 0; i < PEM_COUNT; i++)
+        changed |= !stamp_same(&now[i], &store->stamps[i]);
+    memcpy(store->stamps, now, sizeof(now));
+    (void)pthread_mutex_unlock(&store->lock);
+    if (!changed)
+        return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
+    OSA_AUTO(pem_set_done) struct pem_set set = { 0 };
+    struct osa_error err = { 0 };
+    if (read_set(store, &set, &err) != OSA_OK) {
+        osa_log_error(OSA_LOG_WARN, "rpc", "certificates not replaced, the old ones stay in force",
+                      &err);
+        return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_FAIL;
+    }
+    grpc_ssl_pem_key_cert_pair pair = { set.text[PEM_KEY], set.text[PEM_CERT] };
+    *config = grpc_ssl_server_certificate_config_create(set.text[PEM_CLIENT_CA], &pair, 1);
+    osa_log(OSA_LOG_INFO, "rpc", "certificates read", OSA_S("cert", store->paths[PEM_CERT]));
+    return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
+}
+
+static const char *non_empty(const char *path)
+{
+    return path != NULL && path[0] != '\0' ? path : NULL;
+}
+
+enum osa_code rpc_credentials_new(const struct rpc_credentials *config,
+                                  struct rpc_credentials_store **ret_store, struct osa_error *err)
+{
+    struct rpc_credentials_store *store = calloc(1, sizeof(*store));
+    if (store == NULL)
+        return osa_fail_errno(err, ENOMEM, "rpc server");
+    (void)pthread_mutex_init(&store->lock, NULL);
+    store->paths[PEM_CERT] = non_empty(config->cert);
+    store->paths[PEM_KEY] = non_empty(config->key);
+    store->paths[PEM_CLIENT_CA] = non_empty(config->client_ca);
+    *ret_store = store;
+    if (store->paths[PEM_CERT] == NULL && store->paths[PEM_KEY] == NULL &&
+        store->paths[PEM_CLIENT_CA] == NULL)
+        return OSA_OK;
+    OSA_AUTO(pem_set_done) struct pem_set set = { 0 };
+    enum osa_code code =
+        store->paths[PEM_CERT] == NULL || store->paths[PEM_KEY] == NULL
+            ? osa_fail(err, OSA_INVALID_ARGUMENT, 0, "TLS needs both a certificate and its key")
+            : read_set(store, &set, err);
+    if (code != OSA_OK) {
+        rpc_credentials_free(store);
+        *ret_store = NULL;
+        return code;
+    }
+    grpc_ssl_client_certificate_request_type request =
+        store->paths[PEM_CLIENT_CA] != NULL
+            ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+            : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE;
+    store->core = grpc_ssl_server_credentials_create_with_options(
+        grpc_ssl_server_credentials_create_options_using_config_fetcher(request, fetch, store));
+    return OSA_OK;
+}
+
+grpc_server_credentials *rpc_credentials_core(struct rpc_credentials_store *store)
+{
+    return store->core;
+}
+
+void rpc_credentials_free(struct rpc_credentials_store *store)
+{
+    if (store == NULL)
+        return;
+    if (store->core != NULL)
+        grpc_server_credentials_release(store->core);
+    (void)pthread_mutex_destroy(&store->lock);
+    free(store);
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/listener.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/peer.h"
+#include "rpc/unix_socket.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grpc/grpc_posix.h>
+#include <grpc/grpc_security.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ACCEPT_BATCH 32                       /* then the loop has other things to do */
+#define ACCEPT_RETRY_NS (100 * OSA_NS_PER_MS) /* after descriptors or memory ran out */
+
+/* A TCP address, taken apart. Names are not resolved: that would load NSS modules. */
+struct tcp_address {
+    struct sockaddr_storage any;
+    socklen_t len;
+    char text[64]; /* "127.0.0.1:80", "[::1]:80" */
+    bool loopback;
+};
+
+struct rpc_listener {
+    grpc_server *server;   /* borrowed */
+    struct rpc_auth *auth; /* borrowed */
+    const struct rpc_server_config *config;
+    grpc_server_credentials *insecure; /* owned; what core wants to see with a descriptor */
+    struct osa_source source;
+    struct osa_timer retry;
+    struct rpc_unix_socket file; /* fd is -1 for TCP */
+    int tcp_fd;                  /* owned; -1 for Unix and TLS */
+    uint16_t port;
+};
+
+/* ---- accepting ---- */
+
+static bool admit(struct rpc_listener *self, int fd)
+{
+    if (self->file.fd < 0) {
+        const int on = 1;
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        return true;
+    }
+    uint32_t uid;
+    int32_t pid;
+    struct osa_error err = { 0 };
+    if (osa_peer_credentials(fd, &uid, &pid, &err) != OSA_OK) {
+        osa_log_error(OSA_LOG_WARN, "rpc", "connection refused", &err);
+        return false;
+    }
+    if (rpc_auth_uid_allowed(self->auth, uid))
+        return true;
+    osa_log(OSA_LOG_WARN, "rpc", "connection refused: user is not allowed", OSA_U("uid", uid),
+            OSA_I("pid", pid), OSA_S("socket", self->file.path));
+    if (self->config->audit != NULL) {
+        struct rpc_peer peer = { .role = RPC_ROLE_NONE, .address = "unix" };
+        (void)snprintf(peer.name, sizeof(peer.name), "uid:%u pid:%d", uid, pid);
+        self->config->audit(self->config->audit_ctx,
+                            &(struct rpc_audit){ .method = "",
+                                                 .peer = &peer,
+                                                 .code = OSA_PERMISSION_DENIED,
+                                                 .text = "this user may not connect" });
+    }
+    return false;
+}
+
+static void on_acceptable(struct osa_source *source, unsigned events)
+{
+    struct rpc_listener *self = OSA_CONTAINER_OF(source, struct rpc_listener, source);
+    (void)events;
+    for (int i = 0; i < ACCEPT_BATCH; i++) {
+        int fd = osa_accept(source->fd);
+        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+            continue;
+        if (fd < 0 && errno == EAGAIN)
+            return;
+        if (fd <
+            0) { /* EMFILE, ENFILE, ENOMEM …: the connection waits in the backlog, and so do we */
+            struct osa_error err = { 0 };
+            (void)osa_fail_errno(&err, errno, "accept");
+            osa_log_error(OSA_LOG_WARN, "rpc", "cannot accept, retry in 100 ms", &err);
+            osa_source_set(source, 0);
+            osa_timer_arm(self->config->loop, &self->retry, osa_deadline_after(ACCEPT_RETRY_NS));
+            return;
+        }
+        if (admit(self, fd))
+            grpc_server_add_channel_from_fd(self->server, fd, self->insecure); /* takes fd */
+        else
+            (void)close(fd);
+    }
+}
+
+static void on_retry(struct osa_timer *timer)
+{
+    struct rpc_listener *self = OSA_CONTAINER_OF(timer, struct rpc_listener, retry);
+    osa_source_set(&self->source, OSA_READ);
+}
+
+/* ---- TCP addresses ---- */
+
+static bool parse_host(const char *host, uint16_t port, struct tcp_address *ret)
+{
+    struct sockaddr_in *in = (struct sockaddr_in *)&ret->any;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ret->any;
+    if (strcmp(host, "localhost") == 0)
+        host = "127.0.0.1";
+    if (inet_pton(AF_INET, host, &in->sin_addr) == 1) {
+        in->sin_family = AF_INET;
+        in->sin_port = htons(port);
+        ret->len = sizeof(*in);
+        ret->loopback = ntohl(in->sin_addr.s_addr) >> 24 == 127;
+        (void)snprintf(ret->text, sizeof(ret->text), "%s:%u", host, port);
+        return true;
+    }
+    if (inet_pton(AF_INET6, host, &in6->sin6_addr) == 1) {
+        in6->sin6_family = AF_INET6;
+        in6->sin6_port = htons(port);
+        ret->len = sizeof(*in6);
+        ret->loopback = IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+        (void)snprintf(ret->text, sizeof(ret->text), "[%s]:%u", host, port);
+        return true;
+    }
+    return false;
+}
+
+static enum osa_code parse_tcp(const char *text, struct tcp_address *ret, struct osa_error *err)
+{
+    *ret = (struct tcp_address){ 0 };
+    char host[48];
+    const char *colon = strrchr(text, ':');
+    size_t len = colon != NULL ? (size_t)(colon - text) : 0;
+    char *end = NULL;
+    unsigned long port = colon != NULL && colon[1] >= '0' && colon[1] <= '9'
+                             ? strtoul(colon + 1, &end, 10)
+                             : ULONG_MAX;
+    if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
+        text++;
+        len -= 2;
+    } else if (memchr(text, ':', len) != NULL) {
+        len = 0; /* an IPv6 address without brackets cannot be told from its port */
+    }
+    (void)snprintf(host, sizeof(host), "%.*s", (int)len, text);
+    if (len == 0 || len >= sizeof(host) || port > UINT16_MAX || end == NULL || *end != '\0' ||
+        !parse_host(host, (uint16_t)port, ret))
+        return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
+                        "listen address '%s' is not unix:PATH, IPV4:PORT, [IPV6]:PORT or "
+                        "localhost:PORT",
+                        text);
+    return OSA_OK;
+}
+
+static enum osa_code open_plain_tcp(struct rpc_listener *self, const struct tcp_address *address,
+                                    struct osa_error *err)
+{
+    if (!address->loopback)
+        return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
+                        "%s is not a loopback address and there is no TLS; give a certificate and "
+                        "key, or listen on localhost",
+                        address->text);
+    if (!rpc_auth_has_token(self->auth))
+        return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
+                        "%s needs a token file: every user of this host can connect to it",
+                        address->text);
+    self->tcp_fd = socket(address->any.ss_family, SOCK_STREAM, 0);
+    const int on = 1;
+    struct sockaddr_storage bound;
+    socklen_t len = sizeof(bound);
+    if (self->tcp_fd < 0 || fcntl(self->tcp_fd, F_SETFD, FD_CLOEXEC) < 0 ||
+        setsockopt(self->tcp_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+        bind(self->tcp_fd, (const struct sockaddr *)&address->any, address->len) < 0 ||
+        listen(self->tcp_fd, SOMAXCONN) < 0 ||
+        getsockname(self->tcp_fd, (struct sockaddr *)&bound, &len) < 0)
+        return osa_fail(err, OSA_FAILED_PRECONDITION, errno, "%s cannot be listened on",
+                        address->text);
+    self->port = ntohs(bound.ss_family == AF_INET ? ((struct sockaddr_in *)&bound)->sin_port
+                                                  : ((struct sockaddr_in6 *)&bound)->sin6_port);
+    return osa_set_nonblocking(self->tcp_fd, /* on= */ true, err);
+}
+
+static enum osa_code open_tls(struct rpc_listener *self, const struct tcp_address *address,
+                              grpc_server_credentials *tls, struct osa_error *err)
+{
+    const char *ca = self->config->credentials.client_ca;
+    if (!rpc_auth_has_token(self->auth) && (ca == NULL || ca[0] == '\0'))
+        return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
+                        "%s needs a token file or a client CA: TLS alone keeps nobody out",
+                        address->text);
+    int port = grpc_server_add_http2_port(self->server, address->text, tls);
+    if (port <= 0)
+        return osa_fail(err, OSA_FAILED_PRECONDITION, 0, "%s cannot be listened on; is it in use?",
+                        address->text);
+    self->port = (uint16_t)port;
+    return OSA_OK;
+}
+
+/* ---- life ---- */
+
+static enum osa_code open_any(struct rpc_listener *self, const struct rpc_listen *listen,
+                              grpc_server_credentials *tls, struct osa_error *err)
+{
+    if (strncmp(listen->address, "unix:", 5) == 0)
+        return rpc_unix_socket_open(listen->address + 5, (mode_t)listen->unix_mode, &self->file,
+                                    err);
+    struct tcp_address address;
+    enum osa_code code = parse_tcp(listen->address, &address, err);
+    if (code != OSA_OK)
+        return code;
+    return tls != NULL ? open_tls(self, &address, tls, err) : open_plain_tcp(self, &address, err);
+}
+
+enum osa_code rpc_listener_open(grpc_server *server, struct rpc_auth *auth,
+                                const struct rpc_server_config *config,
+                                const struct rpc_listen *listen, grpc_server_credentials *tls,
+                                struct rpc_listener **ret_listener, struct osa_error *err)
+{
+    struct rpc_listener *self = calloc(1, sizeof(*self));
+    if (self == NULL)
+        return osa_fail_errno(err, ENOMEM, "rpc server");
+    self->server = server;
+    self->auth = auth;
+    self->config = config;
+    self->insecure = grpc_insecure_server_credentials_create();
+    self->source.ready = on_acceptable;
+    self->retry.fire = on_retry;
+    self->file = (struct rpc_unix_socket){ .fd = -1, .lock_fd = -1 };
+    self->tcp_fd = -1;
+    enum osa_code code = open_any(self, listen, tls, err);
+    if (code != OSA_OK) {
+        rpc_listener_close(self);
+        return code;
+    }
+    *ret_listener = self;
+    return OSA_OK;
+}
+
+enum osa_code rpc_listener_start(struct rpc_listener *listener, struct osa_error *err)
+{
+    listener->source.fd = listener->file.fd >= 0 ? listener->file.fd : listener->tcp_fd;
+    if (listener->source.fd < 0)
+        return OSA_OK; /* core accepts this one */
+    return osa_source_add(listener->config->loop, &listener->source, OSA_READ, err);
+}
+
+void rpc_listener_close(struct rpc_listener *listener)
+{
+    if (listener == NULL)
+        return;
+    osa_timer_disarm(&listener->retry);
+    osa_source_remove(&listener->source);
+    rpc_unix_socket_close(&listener->file);
+    osa_replace_fd(&listener->tcp_fd, -1);
+    grpc_server_credentials_release(listener->insecure);
+    free(listener);
+}
+
+uint16_t rpc_listener_port(const struct rpc_listener *listener)
+{
+    return listener->port;
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/token.h"
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TOKEN_MIN                                                                                  \
+    16 /* 128 bits in hexadecimal would be 32; what is shorter than this can be guessed */
+#define TOKEN_MAX 4096
+
+void rpc_token_init(struct rpc_token *token, const char *path)
+{
+    *token = (struct rpc_token){ .path = path != NULL && path[0] != '\0' ? path : NULL };
+}
+
+void rpc_token_done(struct rpc_token *token)
+{
+    if (token->text != NULL)
+        explicit_bzero(token->text, TOKEN_MAX);
+    free(token->text);
+    token->text = NULL;
+    token->len = 0;
+}
+
+static enum osa_code check_permission(const char *path, const struct stat *st,
+                                      struct osa_error *err)
+{
+    if (!S_ISREG(st->st_mode))
+        return osa_fail(err, OSA_INVALID_ARGUMENT, 0, "token file '%s' is not a regular file",
+                        path);
+    if (st->st_uid != 0 && st->st_uid != geteuid())
+        return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
+                        "token file '%s' belongs to user %u; it must be root's or your own", path,
+                        (unsigned)st->st_uid);
+    if ((st->st_mode & 0077) != 0)
+        return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
+                        "token file '%s' is open to others (mode %04o); chmod it to 0600", path,
+                        (unsigned)(st->st_mode & 07777));
+    return OSA_OK;
+}
+
+static enum osa_code check_text(struct rpc_token *token, struct osa_error *err)
+{
+    while (token->len > 0 && strchr(" \t\r\n", token->text[token->len - 1]) != NULL)
+        token->text[--token->len] = '\0';
+    if (token->len < TOKEN_MIN)
+        return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
+                        "token file '%s' holds %zu characters; at least %d are needed", token->path,
+                        token->len, TOKEN_MIN);
+    for (size_t i = 0; i < token->len; i++)
+        if (token->text[i] <= ' ' || token->text[i] > '~')
+            return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
+                            "token file '%s' holds a character that no header can carry",
+                            token->path);
+    return OSA_OK;
+}
+
+enum osa_code rpc_token_read(struct rpc_token *token, struct osa_error *err)
+{
+    OSA_AUTO(osa_close_fd)
+    int fd = open(token->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return osa_fail(err, errno == ENOENT ? OSA_NOT_FOUND : OSA_FAILED_PRECONDITION, errno,
+                        "token file '%s' cannot be read", token->path);
+    enum osa_code code = check_permission(token->path, &st, err);
+    if (code != OSA_OK)
+        return code;
+    struct rpc_token fresh = { .path = token->path,
+                               .mtime = st.st_mtim,
+                               .inode = st.st_ino,
+                               .size = st.st_size,
+                               .text = calloc(1, TOKEN_MAX + 1) };
+    if (fresh.text == NULL)
+        return osa_fail_errno(err, ENOMEM, "token file '%s'", token->path);
+    ssize_t got = osa_read_full(fd, fresh.text, TOKEN_MAX);
+    fresh.len = got > 0 ? (size_t)got : 0;
+    code = check_text(&fresh, err);
+    if (code != OSA_OK) {
+        rpc_token_done(&fresh);
+        return code;
+    }
+    rpc_token_done(token);
+    *token = fresh;
+    return OSA_OK;
+}
+
+bool rpc_token_changed(const struct rpc_token *token)
+{
+    struct stat st;
+    if (stat(token->path, &st) < 0)
+        return false;
+    return st.st_ino != token->inode || st.st_size != token->size ||
+           st.st_mtim.tv_sec != token->mtime.tv_sec || st.st_mtim.tv_nsec != token->mtime.tv_nsec;
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/worker.h"
+#include "base/thread.h"
+
+static void run_on_loop(struct osa_task *task)
+{
+    struct rpc_step *step = OSA_CONTAINER_OF(task, struct rpc_step, task);
+    step->on_loop(step);
+}
+
+void rpc_step_init(struct rpc_step *step, struct osa_loop *loop,
+                   void (*on_loop)(struct rpc_step *self))
+{
+    *step = (struct rpc_step){ .task.run = run_on_loop, .on_loop = on_loop, .loop = loop };
+}
+
+void rpc_step_post(struct rpc_step *step)
+{
+    osa_loop_post(step->loop, &step->task);
+}
+
+static void *poll_queue(void *arg)
+{
+    grpc_completion_queue *queue = arg;
+    for (;;) {
+        grpc_event event =
+            grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        if (event.type == GRPC_QUEUE_SHUTDOWN)
+            return NULL;
+        if (event.type != GRPC_OP_COMPLETE)
+            continue;
+        struct rpc_step *step = event.tag;
+        step->ok = event.success != 0;
+        if (step->on_worker != NULL)
+            step->on_worker(step);
+        else
+            rpc_step_post(step);
+    }
+}
+
+void rpc_worker_init(struct rpc_worker *worker)
+{
+    *worker = (struct rpc_worker){ .queue = grpc_completion_queue_create_for_next(NULL) };
+}
+
+enum osa_code rpc_worker_start(struct rpc_worker *worker, const char *name, struct osa_error *err)
+{
+    enum osa_code code = osa_thread_start(&worker->thread, name, poll_queue, worker->queue, err);
+    worker->started = code == OSA_OK;
+    return code;
+}
+
+void rpc_worker_done(struct rpc_worker *worker)
+{
+    if (worker->queue == NULL)
+        return;
+    grpc_completion_queue_shutdown(worker->queue);
+    if (worker->started)
+        (void)pthread_join(worker->thread, NULL);
+    else
+        (void)poll_queue(worker->queue); /* takes what is left, which is the end mark */
+    grpc_completion_queue_destroy(worker->queue);
+    *worker = (struct rpc_worker){ 0 };
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A completion queue and the thread that polls it. The tag of each operation is a struct rpc_step
+ * inside the object that started it, so an event needs no lookup and no memory.
+ */
+#pragma once
+
+#include "base/loop.h"
+
+#include <grpc/grpc.h>
+#include <pthread.h>
+
+/**
+ * struct rpc_step - The tag of one operation in flight; embedded in its owner
+ * @task:      private; carries the step to the loop
+ * @on_loop:   called on the loop thread when the operation has ended
+ * @on_worker: called on the worker instead, when not NULL; it may rpc_step_post() the step
+ * @ok:        success of the completion event, set before either is called
+ */
+struct rpc_step {
+    struct osa_task task;
+    void (*on_loop)(struct rpc_step *self);
+    void (*on_worker)(struct rpc_step *self);
+    struct osa_loop *loop;
+    bool ok;
+};
+
+/** struct rpc_worker - In its owner's storage */
+struct rpc_worker {
+    grpc_completion_queue *queue; /* owned */
+    pthread_t thread;
+    bool started;
+};
+
+/** rpc_step_init() - A step whose completion runs @on_loop on @loop */
+void rpc_step_init(struct rpc_step *step, struct osa_loop *loop,
+                   void (*on_loop)(struct rpc_step *self));
+
+/** rpc_step_post() - Run step->on_loop on the loop thread. Thread: worker */
+void rpc_step_post(struct rpc_step *step);
+
+/** rpc_worker_init() - A fresh completion queue; no thread yet */
+void rpc_worker_init(struct rpc_worker *worker);
+
+/** rpc_worker_start() - Start polling. Return: OSA_OK or RESOURCE_EXHAUSTED */
+OSA_MUST_CHECK enum osa_code rpc_worker_start(struct rpc_worker *worker, const char *name,
+                                              struct osa_error *err);
+
+/**
+ * rpc_worker_done() - Shut the queue down, let the thread drain it, join, free
+ * Nothing may be started on the queue from now on, and no event may be left that needs the loop.
+ */
+void rpc_worker_done(struct rpc_worker *worker);

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+osa_proto_library(osa_proto_rpc_test ROOT ${CMAKE_CURRENT_SOURCE_DIR}/proto rpc_test.proto)
+add_library(osa_rpc_rig STATIC unit/rpc/rig.c)
+target_include_directories(osa_rpc_rig PUBLIC unit/rpc PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+target_link_libraries(osa_rpc_rig PUBLIC osa_rpc osa_proto_rpc_test PRIVATE PkgConfig::CMOCKA)
+osa_test(unit rpc/server osa_rpc_rig osa_proto_rpc)
