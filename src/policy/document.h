@@ -213,9 +213,33 @@ struct policy_rule {
     size_t binary_count;
 };
 
+enum policy_value_kind {
+    POLICY_VALUE_NULL,
+    POLICY_VALUE_BOOL,
+    POLICY_VALUE_NUMBER,
+    POLICY_VALUE_TEXT,
+    POLICY_VALUE_LIST,
+    POLICY_VALUE_OBJECT,
+};
+
+/**
+ * struct policy_value - A free value, as JSON has them
+ * @key:    of a member of an object; "" else
+ * @items:  elements of a list, members of an object in the order of the document
+ */
+struct policy_value {
+    enum policy_value_kind kind;
+    const char *key;
+    bool boolean;
+    double number;
+    const char *text;
+    struct policy_value *items;
+    size_t count;
+};
+
 /**
  * struct policy_middleware - A filter of network traffic
- * @config_json: its settings, a JSON object
+ * @config:      its settings, an object
  * @fail_open:   what happens when it fails
  */
 struct policy_middleware {
@@ -223,7 +247,7 @@ struct policy_middleware {
     const char *name;
     const char *middleware;
     int32_t order;
-    const char *config_json;
+    struct policy_value config;
     const char *on_error; /* as written */
     bool fail_open;
     struct policy_strings include;

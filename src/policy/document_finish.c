@@ -109,6 +109,15 @@ static void fill_rules(struct policy_document *doc)
         qsort(doc->rules, doc->rule_count, sizeof(*doc->rules), compare_rules);
 }
 
+/* Parsers bound the depth. */
+static void fill_value(struct policy_value *value)
+{
+    fill_text(&value->key);
+    fill_text(&value->text);
+    for (size_t i = 0; i < value->count; i++)
+        fill_value(&value->items[i]);
+}
+
 static int compare_middlewares(const void *a, const void *b)
 {
     const struct policy_middleware *x = a;
@@ -130,8 +139,9 @@ static void fill_middlewares(struct policy_document *doc)
         fill_list(&filter->exclude);
         if (filter->name[0] == '\0')
             filter->name = filter->key;
-        if (filter->config_json == NULL)
-            filter->config_json = "{}";
+        if (filter->config.kind == POLICY_VALUE_NULL)
+            filter->config.kind = POLICY_VALUE_OBJECT;
+        fill_value(&filter->config);
     }
     if (doc->middleware_count > 1)
         qsort(doc->middlewares, doc->middleware_count, sizeof(*doc->middlewares),

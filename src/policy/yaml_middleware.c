@@ -1,83 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
-/* network_middlewares as YAML writes it. Settings of a filter are free: they become JSON. */
+/* network_middlewares as YAML writes it. Settings of a filter are free. */
 #include "policy/yaml_fields.h"
 
-#include "base/buf.h"
-#include "policy/json_text.h"
-
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
-/* Larger settings than this fill the document alone. */
-enum { CONFIG_MAX_BYTES = 1 << 20 };
-
-/* A plain scalar that YAML's core schema takes for a number and that JSON can write. */
-static bool add_number(struct osa_buf *out, const struct io_yaml_node *node)
+/* A plain scalar that YAML's core schema takes for a number. */
+static bool is_number(const struct io_yaml_node *node, double *ret)
 {
     const char *text = node->text;
     size_t sign = text[0] == '-' || text[0] == '+';
     if (text[sign] < '0' || text[sign] > '9' || text[strspn(text, "0123456789+-.eE")] != '\0')
         return false;
     char *end = NULL;
-    double value = strtod(text, &end);
-    if (*end != '\0' || !isfinite(value))
+    double number = strtod(text, &end);
+    if (*end != '\0' || !isfinite(number))
         return false;
-    if (fabs(value) < 1e15 && value == trunc(value))
-        osa_buf_addf(out, "%.0f", value);
-    else
-        osa_buf_addf(out, "%.17g", value);
+    *ret = number;
     return true;
 }
 
-static void add_scalar(struct osa_buf *out, const struct io_yaml_node *node)
+static void read_scalar(struct policy_yaml *reader, const struct io_yaml_node *node,
+                        struct policy_value *value)
 {
-    bool plain = !node->quoted;
-    bool word = strcmp(node->text, "true") == 0 || strcmp(node->text, "false") == 0;
-    if (io_yaml_is_null(node))
-        osa_buf_addf(out, "null");
-    else if (plain && word)
-        osa_buf_addf(out, "%s", node->text);
-    else if (!plain || !add_number(out, node))
-        policy_json_string(out, node->text);
+    bool yes = strcmp(node->text, "true") == 0;
+    if (io_yaml_is_null(node)) {
+        value->kind = POLICY_VALUE_NULL;
+    } else if (!node->quoted && (yes || strcmp(node->text, "false") == 0)) {
+        value->kind = POLICY_VALUE_BOOL;
+        value->boolean = yes;
+    } else if (!node->quoted && is_number(node, &value->number)) {
+        value->kind = POLICY_VALUE_NUMBER;
+    } else {
+        value->kind = POLICY_VALUE_TEXT;
+        value->text = policy_copy(reader->doc, node->text, node->len);
+    }
 }
 
 /* Depth is bounded by the YAML parser. */
-static void add_value(struct osa_buf *out, const struct io_yaml_node *node)
+static enum osa_code read_free(struct policy_yaml *reader, const struct io_yaml_node *node,
+                               void *target)
 {
+    struct policy_value *value = target;
+    if (node->key != NULL)
+        value->key = policy_copy(reader->doc, node->key->text, node->key->len);
     if (node->kind == IO_YAML_SCALAR) {
-        add_scalar(out, node);
-        return;
+        read_scalar(reader, node, value);
+        return OSA_OK;
     }
-    bool map = node->kind == IO_YAML_MAPPING;
-    osa_buf_addf(out, map ? "{" : "[");
-    for (const struct io_yaml_node *item = node->first; item != NULL; item = item->next) {
-        if (item != node->first)
-            osa_buf_addf(out, ",");
-        if (map) {
-            policy_json_string(out, item->key->text);
-            osa_buf_addf(out, ":");
-        }
-        add_value(out, item);
-    }
-    osa_buf_addf(out, map ? "}" : "]");
+    value->kind = node->kind == IO_YAML_MAPPING ? POLICY_VALUE_OBJECT : POLICY_VALUE_LIST;
+    return READ_ARRAY(reader, node, node->kind, read_free, &value->items, &value->count);
 }
 
 static enum osa_code read_config(struct policy_yaml *reader, const struct io_yaml_node *node,
                                  void *target)
 {
     enum osa_code code = policy_yaml_need(reader, node, IO_YAML_MAPPING);
-    if (code != OSA_OK)
-        return code;
-    OSA_AUTO(osa_buf_done) struct osa_buf json;
-    osa_buf_init(&json, CONFIG_MAX_BYTES);
-    add_value(&json, node);
-    if (json.failed)
-        return osa_fail(reader->err, OSA_RESOURCE_EXHAUSTED, 0,
-                        "%s:%u:%u: config is larger than %d bytes", io_yaml_source(reader->yaml),
-                        node->line, node->column, CONFIG_MAX_BYTES);
-    *(const char **)target = policy_copy(reader->doc, json.data, json.len);
-    return OSA_OK;
+    return code != OSA_OK ? code : read_free(reader, node, target);
 }
 
 static enum osa_code read_selector(struct policy_yaml *reader, const struct io_yaml_node *node,
@@ -98,7 +77,7 @@ enum osa_code policy_yaml_middleware(struct policy_yaml *reader, const struct io
         { "name", FIELD_TEXT, AT(name), NULL },
         { "middleware", FIELD_TEXT, AT(middleware), NULL },
         { "order", FIELD_I32, AT(order), NULL },
-        { "config", FIELD_READ, AT(config_json), read_config },
+        { "config", FIELD_READ, AT(config), read_config },
         { "on_error", FIELD_TEXT, AT(on_error), NULL },
         { "endpoints", FIELD_READ, 0, read_selector },
     };

@@ -17,13 +17,14 @@ OURS = {
     "io": {"io", "base"},
     "rpc": {"rpc", "base"},
     "policy": {"policy", "io/yaml.h", "base"},
+    "wire": {"wire", "policy", "base"},
     "backends": {"backends", "policy", "io", "base"},
     "backends/process": {"backends", "policy", "io", "base", "launcher/protocol.h"},
     "egress": {"egress", "policy", "io", "base"},
-    "agent": {"agent", "egress", "backends", "policy", "rpc", "io", "base"},
-    "driver": {"driver", "backends", "policy", "rpc", "io", "base"},
+    "agent": {"agent", "egress", "backends", "wire", "policy", "rpc", "io", "base"},
+    "driver": {"driver", "backends", "wire", "policy", "rpc", "io", "base"},
     "launcher": {"launcher", "policy/plan.h", "base"},
-    "cli": {"cli", "rpc", "base"},
+    "cli": {"cli", "wire", "policy", "rpc", "base"},
 }
 # Subfolders that only they themselves, and the programs, may include.
 PRIVATE = {"backends/process", "backends/boxlite", "backends/fake"}
@@ -33,10 +34,10 @@ FOREIGN = [
     (r"(curl|netlink|libssh|openssl)/.*|yaml\.h|jansson\.h|ares\.h|zlib\.h", {"io"}),
     (r"openssl/.*", {"rpc"}),
     (r"grpc/.*", {"rpc"}),
-    (r"protobuf-c/protobuf-c\.h", {"rpc", "agent", "cli", "driver"}),
-    (r"(google|grpc)/.*\.pb-c\.h", {"rpc", "agent/service", "agent/gateway", "cli", "driver"}),
-    (r"openshell/.*\.pb-c\.h", {"agent/service", "agent/gateway", "cli", "driver"}),
-    (r"seccomp\.h", {"policy"}),
+    (r"protobuf-c/protobuf-c\.h", {"rpc", "wire", "agent", "cli", "driver"}),
+    (r"(google|grpc)/.*\.pb-c\.h", {"rpc", "wire", "agent/service", "agent/gateway", "cli", "driver"}),
+    (r"openshell/.*\.pb-c\.h", {"wire", "agent/service", "agent/gateway", "cli", "driver"}),
+    (r"seccomp\.h", {"backends/process"}),
     (r"uthash\.h|utlist\.h|utarray\.h", {"base", "io", "rpc", "policy", "backends", "egress",
                                          "agent", "driver", "cli"}),
 ]

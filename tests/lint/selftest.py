@@ -65,10 +65,10 @@ class Lint(unittest.TestCase):
         self.finds("includes.py", "src/new is not in the module map")
 
     def test_foreign_header(self):
-        self.write("src/policy/a.c", "#include <seccomp.h>\n")
+        self.write("src/backends/process/a.c", "#include <seccomp.h>\n")
         self.passes("includes.py")
         self.write("src/agent/a.c", "#include <seccomp.h>\n")
-        self.finds("includes.py", "src/agent/a.c:1: <seccomp.h> is foreign here; it may stand in src/ policy")
+        self.finds("includes.py", "src/agent/a.c:1: <seccomp.h> is foreign here; it may stand in src/ backends/process")
 
     def test_message_header(self):
         header = '#include "openshell/agent/v1/agent.pb-c.h"\n'

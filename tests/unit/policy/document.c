@@ -3,6 +3,7 @@
 #include "policy/document_build.h"
 
 #include "cmocka_all.h"
+#include "unit/policy/full_document.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -66,72 +67,6 @@ static void test_minimal(void **state)
     assert_false(doc->landlock.given);
     policy_document_unref(doc);
 }
-
-static const char full[] =
-    "version: 1\n"
-    "filesystem_policy:\n"
-    "  include_workdir: true\n"
-    "  read_only: [/usr, /opt/..data]\n"
-    "  read_write: [/tmp]\n"
-    "landlock: {compatibility: hard_requirement}\n"
-    "process: {run_as_user: sandbox, run_as_group: 4294967294}\n"
-    "network_policies:\n"
-    "  zulu:\n"
-    "    endpoints: [{host: '*.pkg.acme.test', ports: [443, 6443]}]\n"
-    "    binaries: [{path: '/usr/lib/run-*/bin/*', harness: true}]\n"
-    "  alpha:\n"
-    "    name: The first\n"
-    "    binaries: [{path: /usr/bin/app}]\n"
-    "    endpoints:\n"
-    "      - host: rest.acme.test\n"
-    "        port: 443\n"
-    "        protocol: rest\n"
-    "        enforcement: enforce\n"
-    "        path: /v1/**\n"
-    "        allowed_ips: [10.20.0.0/16]\n"
-    "        allow_encoded_slash: true\n"
-    "        request_body_credential_rewrite: true\n"
-    "        allow_uninspected_credentials: true\n"
-    "        credential_binding: {provider: acme}\n"
-    "        rules:\n"
-    "          - allow: {method: GET, path: /v1/items/*}\n"
-    "          - allow: {method: POST, path: /v1/items, query: {mode: {any: [dry, test]}, a: "
-    "'x*'}}\n"
-    "        deny_rules:\n"
-    "          - {method: '*', path: /v1/items/secret}\n"
-    "      - host: g.acme.test\n"
-    "        port: 443\n"
-    "        protocol: graphql\n"
-    "        persisted_queries: allow_registered\n"
-    "        graphql_max_body_bytes: 1024\n"
-    "        graphql_persisted_queries:\n"
-    "          q2: {operation_type: query, fields: [viewer]}\n"
-    "          q1: {operation_type: mutation, operation_name: Add}\n"
-    "        rules: [{allow: {operation_type: query, operation_name: 'Q*', fields: [viewer, "
-    "'repo*']}}]\n"
-    "      - host: m.acme.test\n"
-    "        port: 443\n"
-    "        protocol: mcp\n"
-    "        mcp: {max_body_bytes: 2048, strict_tool_names: true, allow_all_known_mcp_methods: "
-    "true}\n"
-    "        json_rpc: {max_body_bytes: 4096}\n"
-    "        rules:\n"
-    "          - allow: {method: tools/call, tool: 'read_*'}\n"
-    "          - allow: {method: tools/call, params: {name: {any: [a, b]}}}\n"
-    "      - {host: s.acme.test, port: 443, protocol: rest, access: read-write,\n"
-    "         credential_signing: 'sigv4:no_body', signing_service: s3, signing_region: eu-1}\n"
-    "      - {host: w.acme.test, port: 443, protocol: websocket, access: full,\n"
-    "         websocket_credential_rewrite: true, tls: skip}\n"
-    "      - {host: t.acme.test, port: 5432, protocol: tcp}\n"
-    "network_middlewares:\n"
-    "  second: {middleware: acme/log, order: 2, on_error: fail_open, endpoints: {include: "
-    "['**']}}\n"
-    "  first:\n"
-    "    name: Filter\n"
-    "    middleware: openshell/regex\n"
-    "    order: -1\n"
-    "    config: {words: [a, \"1\", 'q\"'], n: 1, f: 0.5, t: true, z: null, s: yes, v: 1.2.3}\n"
-    "    endpoints: {include: ['*.pkg.acme.test'], exclude: [x.pkg.acme.test]}\n";
 
 static void check_first_rule(const struct policy_rule *rule)
 {
@@ -203,6 +138,34 @@ static void check_other_protocols(const struct policy_rule *rule)
     assert_int_equal(rule->endpoints[5].protocol, POLICY_PROTOCOL_TCP);
 }
 
+static void check_config(const struct policy_value *config)
+{
+    static const struct policy_value expect[] = {
+        { .key = "n", .kind = POLICY_VALUE_NUMBER, .number = 1 },
+        { .key = "f", .kind = POLICY_VALUE_NUMBER, .number = 0.5 },
+        { .key = "t", .kind = POLICY_VALUE_BOOL, .boolean = true },
+        { .key = "z", .kind = POLICY_VALUE_NULL },
+        { .key = "s", .kind = POLICY_VALUE_TEXT, .text = "yes" },
+        { .key = "v", .kind = POLICY_VALUE_TEXT, .text = "1.2.3" },
+    };
+    assert_int_equal(config->kind, POLICY_VALUE_OBJECT);
+    assert_int_equal(config->count, 7);
+    const struct policy_value *words = &config->items[0];
+    assert_string_equal(words->key, "words");
+    assert_int_equal(words->kind, POLICY_VALUE_LIST);
+    assert_int_equal(words->count, 3);
+    assert_string_equal(words->items[1].text, "1");
+    assert_string_equal(words->items[2].text, "q\"");
+    for (size_t i = 0; i < OSA_ARRAY_LEN(expect); i++) {
+        const struct policy_value *value = &config->items[i + 1];
+        assert_string_equal(value->key, expect[i].key);
+        assert_int_equal(value->kind, expect[i].kind);
+        assert_int_equal(value->boolean, expect[i].boolean);
+        assert_true(value->number >= expect[i].number && value->number <= expect[i].number);
+        assert_string_equal(value->text, expect[i].text ? expect[i].text : "");
+    }
+}
+
 static void test_every_field(void **state)
 {
     (void)state;
@@ -229,13 +192,12 @@ static void test_every_field(void **state)
     assert_string_equal(filter->name, "Filter");
     assert_int_equal(filter->order, -1);
     assert_false(filter->fail_open);
-    assert_string_equal(filter->config_json,
-                        "{\"words\":[\"a\",\"1\",\"q\\\"\"],\"n\":1,\"f\":0.5,\"t\":true,"
-                        "\"z\":null,\"s\":\"yes\",\"v\":\"1.2.3\"}");
+    check_config(&filter->config);
     assert_list(&filter->include, "*.pkg.acme.test");
     assert_list(&filter->exclude, "x.pkg.acme.test");
     assert_true(doc->middlewares[1].fail_open);
-    assert_string_equal(doc->middlewares[1].config_json, "{}");
+    assert_int_equal(doc->middlewares[1].config.kind, POLICY_VALUE_OBJECT);
+    assert_int_equal(doc->middlewares[1].config.count, 0);
     policy_document_unref(doc);
 }
 
