@@ -80,7 +80,8 @@ const struct cgroup_caps *cgroup_tree_caps(const struct cgroup_tree *tree);
 
 /**
  * struct cgroup_events - What a cgroup reports on the loop; the struct outlives the cgroup
- * @empty:      no process is left in it or below; again after it was filled again. Slot may be NULL
+ * @empty:      no process is left in it or below; may come again. Slot may be NULL. A process that
+ *              lived for less than 20 ms on pure v1 may not be noticed: ask cgroup_is_empty() at its exit
  * @oom_killed: the kernel killed @count more members for want of memory. Slot may be NULL
  */
 struct cgroup_events {
@@ -115,7 +116,7 @@ OSA_MUST_CHECK enum osa_code cgroup_process_new(struct cgroup *sandbox, const ch
  */
 void cgroup_free(struct cgroup *cg);
 
-#define CGROUP_PROCS_MAX 4
+#define CGROUP_PROCS_MAX 5
 
 /**
  * struct cgroup_entry - How a new process gets in. All descriptors are borrowed from the cgroup and
@@ -141,11 +142,16 @@ void cgroup_init_entry(const struct cgroup *sandbox, struct cgroup_entry *ret_en
 
 /**
  * cgroup_set_limits() - Change all limits at once, live; 0 removes one
- * Memory below what is in use: reclaimed, and when that is not enough FAILED_PRECONDITION with the
- * old limits kept. Other results as in cgroup_sandbox_new().
+ * Memory below what is in use is reclaimed, and when that is not enough FAILED_PRECONDITION. A
+ * process must not get more than its sandbox (INVALID_ARGUMENT), nor a sandbox less than one of its
+ * processes (FAILED_PRECONDITION). On failure the old limits stay. Other results as in
+ * cgroup_sandbox_new().
  */
 OSA_MUST_CHECK enum osa_code cgroup_set_limits(struct cgroup *cg, const struct resources *limits,
                                                struct osa_error *err);
+
+/** cgroup_limits() - What is in force: as asked for, but memory in whole pages. Borrowed from @cg */
+const struct resources *cgroup_limits(const struct cgroup *cg);
 
 /** cgroup_stats() - Usage of all members, gone ones included where the kernel keeps count. Unknown is 0 */
 OSA_MUST_CHECK enum osa_code cgroup_stats(struct cgroup *cg, struct usage_stats *ret_stats,

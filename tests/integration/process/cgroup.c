@@ -1,0 +1,700 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Cgroups against the real kernel, v1, v2 or hybrid, whatever stands here. Runs also as the only
+ * program of the pure v2 guest in tests/vm.
+ */
+#include "cmocka_all.h"
+
+#include "backends/process/cgroup.h"
+#include "base/clock.h"
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MIB (1024ull * 1024)
+
+struct fixture {
+    struct osa_loop *loop;
+    struct cgroup_tree *tree;
+    struct cgroup_events events;
+    unsigned empty;
+    uint64_t oom;
+    _Atomic uint64_t *shared; /* one page that children write to */
+};
+
+static void on_empty(struct cgroup_events *self)
+{
+    OSA_CONTAINER_OF(self, struct fixture, events)->empty++;
+}
+
+static void on_oom(struct cgroup_events *self, uint64_t count)
+{
+    OSA_CONTAINER_OF(self, struct fixture, events)->oom += count;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    struct osa_error err = { 0 };
+    f->events = (struct cgroup_events){ .empty = on_empty, .oom_killed = on_oom };
+    f->shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (osa_loop_new(&f->loop, &err) != OSA_OK ||
+        cgroup_tree_open(&(struct cgroup_config){ .loop = f->loop }, &f->tree, &err) != OSA_OK) {
+        print_error("%s\n", err.text);
+        return -1;
+    }
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    cgroup_tree_close(f->tree);
+    osa_loop_free(f->loop);
+    munmap((void *)f->shared, 4096);
+    free(f);
+    return 0;
+}
+
+/* Runs the loop until *value reaches @wanted, for at most five seconds. */
+#define wait_until(f, condition)                                                                   \
+    do {                                                                                           \
+        int64_t deadline_ = osa_deadline_after(5 * OSA_NS_PER_SEC);                                \
+        while (!(condition) && osa_now_ns() < deadline_)                                           \
+            (void)osa_loop_run_once((f)->loop, osa_deadline_after(5 * OSA_NS_PER_MS));             \
+    } while (0)
+
+static struct cgroup *new_sandbox(struct fixture *f, const char *id, struct resources limits)
+{
+    struct cgroup *cg = NULL;
+    struct osa_error err = { 0 };
+    if (cgroup_sandbox_new(f->tree, id, &limits, &f->events, &cg, &err) != OSA_OK)
+        fail_msg("%s", err.text);
+    return cg;
+}
+
+static struct cgroup *new_process(struct fixture *f, struct cgroup *sandbox, const char *id,
+                                  struct resources limits)
+{
+    struct cgroup *cg = NULL;
+    struct osa_error err = { 0 };
+    if (cgroup_process_new(sandbox, id, &limits, &f->events, &cg, &err) != OSA_OK)
+        fail_msg("%s", err.text);
+    return cg;
+}
+
+/* The way in that the sandbox's init takes: clone3 into the directory, then the v1 files. */
+static pid_t start(const struct cgroup *cg, void (*body)(struct fixture *f), struct fixture *f)
+{
+    struct cgroup_entry entry;
+    cgroup_process_entry(cg, &entry);
+    struct clone_args args = { .exit_signal = (unsigned)SIGCHLD };
+    if (entry.dir_fd >= 0) {
+        args.flags = CLONE_INTO_CGROUP;
+        args.cgroup = (unsigned)entry.dir_fd;
+    }
+    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+    if (pid == 0) {
+        for (unsigned i = 0; i < entry.procs_count; i++) {
+            if (write(entry.procs_fds[i], "0", 1) != 1)
+                _exit(101);
+        }
+        body(f);
+        _exit(0);
+    }
+    assert_true(pid > 0);
+    return pid;
+}
+
+static int wait_status(pid_t pid)
+{
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+static void burn(struct fixture *f)
+{
+    (void)f;
+    for (;;)
+        __asm__ volatile("" ::: "memory");
+}
+
+static void sleep_long(struct fixture *f)
+{
+    (void)f;
+    for (;;)
+        pause();
+}
+
+/* As after an exec: without the descriptor that holds the agent's lock. */
+static void sleep_without_descriptors(struct fixture *f)
+{
+    (void)close_range(3, ~0u, 0);
+    sleep_long(f);
+}
+
+static void exit_at_once(struct fixture *f)
+{
+    (void)f;
+}
+
+static void has_all_limits(void **state)
+{
+    struct fixture *f = *state;
+    const struct cgroup_caps *caps = cgroup_tree_caps(f->tree);
+    assert_string_equal(caps->reason, "");
+    assert_int_equal(caps->limits, LIMIT_CPU | LIMIT_MEMORY | LIMIT_PIDS);
+    assert_true(caps->version == 1 || caps->version == 2);
+    assert_true(caps->freeze && caps->kill && caps->oom);
+    assert_non_null(strstr(caps->controllers, "cpu"));
+    assert_non_null(strstr(caps->controllers, "memory"));
+    assert_non_null(strstr(caps->controllers, "pids"));
+    print_message("cgroup version %u, controllers '%s', clone_into %d\n", caps->version,
+                  caps->controllers, caps->clone_into);
+}
+
+static void members_are_inside(void **state)
+{
+    struct fixture *f = *state;
+    struct cgroup *s = new_sandbox(f, "inside", (struct resources){ .pids_max = 5 });
+    struct cgroup *p = new_process(f, s, "p-1", (struct resources){ 0 });
+    pid_t pid = start(p, sleep_long, f);
+    (void)poll(NULL, 0, 50);
+    char path[64];
+    char *text = NULL;
+    struct osa_error err;
+    (void)snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
+    assert_int_equal(osa_read_file(AT_FDCWD, path, 65536, &text, NULL, &err), OSA_OK);
+    bool v2_only = cgroup_tree_caps(f->tree)->version == 2;
+    assert_non_null(strstr(text, v2_only ? "/inside/work/p-1\n" : "/inside/p-1\n"));
+    if (cgroup_tree_caps(f->tree)->clone_into)
+        assert_non_null(strstr(text, "/inside/work/p-1\n"));
+    free(text);
+    assert_false(cgroup_is_empty(p));
+    assert_false(cgroup_is_empty(s));
+    kill(pid, SIGKILL);
+    assert_int_equal(WTERMSIG(wait_status(pid)), SIGKILL);
+    wait_until(f, f->empty >= 2);
+    assert_true(f->empty >= 2); /* process and sandbox */
+    assert_true(cgroup_is_empty(s));
+    cgroup_free(p);
+    cgroup_free(s);
+}
+
+/* What the two hogs used in the given time, in thousandths of a CPU. */
+static double measure_cpu(struct cgroup *cg, int ms)
+{
+    struct usage_stats before;
+    struct usage_stats after;
+    struct osa_error err;
+    (void)poll(NULL, 0, 200);
+    assert_int_equal(cgroup_stats(cg, &before, &err), OSA_OK);
+    int64_t from = osa_now_ns();
+    (void)poll(NULL, 0, ms);
+    assert_int_equal(cgroup_stats(cg, &after, &err), OSA_OK);
+    return (double)(after.cpu_ns - before.cpu_ns) * 1000.0 / (double)(osa_now_ns() - from);
+}
+
+static void cpu_is_exact(void **state)
+{
+    struct fixture *f = *state;
+    struct osa_error err;
+    struct cgroup *s = new_sandbox(f, "cpu", (struct resources){ .cpu_millis = 250 });
+    struct cgroup *p = new_process(f, s, "p-1", (struct resources){ 0 });
+    pid_t a = start(p, burn, f);
+    pid_t b = start(p, burn, f);
+    double got = 0;
+    for (int attempt = 0; attempt < 3; attempt++) { /* a busy host may give less, never more */
+        got = measure_cpu(s, 3000);
+        print_message("cpu limit 250m: used %.1fm\n", got);
+        assert_true(got <= 250 * 1.05);
+        if (got >= 250 * 0.95)
+            break;
+    }
+    assert_true(got >= 250 * 0.95);
+    assert_int_equal(cgroup_set_limits(s, &(struct resources){ .cpu_millis = 100 }, &err), OSA_OK);
+    got = measure_cpu(s, 2000);
+    print_message("lowered to 100m: used %.1fm\n", got);
+    assert_true(got <= 105);
+    struct usage_stats stats;
+    assert_int_equal(cgroup_stats(s, &stats, &err), OSA_OK);
+    assert_true(stats.throttled_ns > 0);
+    assert_true(stats.pids == 2);
+    assert_int_equal(cgroup_kill(s, &err), OSA_OK);
+    assert_int_equal(WTERMSIG(wait_status(a)), SIGKILL);
+    assert_int_equal(WTERMSIG(wait_status(b)), SIGKILL);
+    cgroup_free(p);
+    cgroup_free(s);
+}
+
+static void eat(struct fixture *f)
+{
+    uint64_t wanted = f->shared[1];
+    char *at = mmap(NULL, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+        _exit(102);
+    (void)madvise(at, wanted, MADV_NOHUGEPAGE); /* so that bytes count one page at a time */
+    for (uint64_t done = 0; done < wanted; done += 4096) {
+        at[done] = 1;
+        f->shared[0] = done + 4096;
+    }
+}
+
+static void memory_is_exact(void **state)
+{
+    struct fixture *f = *state;
+    struct cgroup *s = new_sandbox(f, "mem", (struct resources){ .memory_bytes = 64 * MIB });
+    struct cgroup *p = new_process(f, s, "p-1", (struct resources){ 0 });
+    f->shared[1] = 62 * MIB;
+    assert_int_equal(wait_status(start(p, eat, f)), 0);
+    assert_int_equal(cgroup_oom_kills(p), 0);
+    assert_int_equal(cgroup_oom_kills(s), 0);
+
+    f->shared[1] = 256 * MIB;
+    int status = wait_status(start(p, eat, f));
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGKILL);
+    double off = 100.0 * ((double)f->shared[0] / (64.0 * MIB) - 1);
+    print_message("memory limit 64 MiB: killed at %+.2f %%\n", off);
+    assert_true(off > -2 && off < 2);
+    assert_int_equal(cgroup_oom_kills(p), 1);
+    assert_int_equal(cgroup_oom_kills(s), 1);
+    wait_until(f, f->oom >= 2);
+    assert_int_equal(f->oom, 2); /* the process's event and the sandbox's */
+    struct usage_stats stats;
+    struct osa_error err;
+    assert_int_equal(cgroup_stats(s, &stats, &err), OSA_OK);
+    assert_int_equal(stats.oom_kills, 1);
+    if (stats.memory_peak_bytes != 0) /* from Linux 5.19 on v2 */
+        assert_in_range(stats.memory_peak_bytes, 63 * MIB, 64 * MIB);
+    cgroup_free(p);
+    assert_int_equal(cgroup_oom_kills(s), 1); /* survives its process */
+    cgroup_free(s);
+}
+
+static void oom_is_told_to_the_right_process(void **state)
+{
+    struct fixture *f = *state;
+    struct cgroup *s = new_sandbox(f, "oom2", (struct resources){ .memory_bytes = 128 * MIB });
+    struct cgroup *innocent = new_process(f, s, "p-1", (struct resources){ 0 });
+    struct cgroup *hog =
+        new_process(f, s, "p-2", (struct resources){ .memory_bytes = 16 * MIB, .pids_max = 4 });
+    pid_t other = start(innocent, sleep_long, f);
+    f->shared[1] = 64 * MIB;
+    assert_int_equal(WTERMSIG(wait_status(start(hog, eat, f))), SIGKILL);
+    assert_int_equal(cgroup_oom_kills(hog), 1);
+    assert_int_equal(cgroup_oom_kills(innocent), 0);
+    wait_until(f, f->oom >= 2);
+    assert_int_equal(f->oom, 2);
+    kill(other, SIGKILL);
+    (void)wait_status(other);
+    assert_int_equal(cgroup_oom_kills(innocent), 0); /* killed, but not for memory */
+    cgroup_free(innocent);
+    cgroup_free(hog);
+    cgroup_free(s);
+}
+
+static void fork_many(struct fixture *f)
+{
+    uint64_t count = 1;
+    for (int i = 0; i < 50; i++) {
+        pid_t pid = fork();
+        if (pid == 0)
+            sleep_long(f);
+        if (pid > 0)
+            count++;
+        else
+            f->shared[1] = (uint64_t)errno;
+    }
+    f->shared[0] = count;
+    sleep_long(f);
+}
+
+static void pids_are_exact(void **state)
+{
+    struct fixture *f = *state;
+    struct osa_error err;
+    struct cgroup *s = new_sandbox(f, "pids", (struct resources){ .pids_max = 12 });
+    struct cgroup *p = new_process(f, s, "p-1", (struct resources){ .pids_max = 7 });
+    pid_t pid = start(p, fork_many, f);
+    wait_until(f, f->shared[0] != 0);
+    assert_int_equal(f->shared[0], 7);
+    assert_int_equal(f->shared[1], EAGAIN);
+    struct usage_stats stats;
+    assert_int_equal(cgroup_stats(p, &stats, &err), OSA_OK);
+    assert_int_equal(stats.pids, 7);
+
+    f->shared[0] = 0;
+    struct cgroup *q = new_process(f, s, "p-2", (struct resources){ 0 });
+    pid_t second = start(q, fork_many, f);
+    wait_until(f, f->shared[0] != 0);
+    assert_int_equal(f->shared[0], 5); /* what the sandbox has left */
+    assert_int_equal(cgroup_stats(q, &stats, &err), OSA_OK);
+    assert_int_equal(stats.pids, 5);
+    assert_int_equal(cgroup_kill(s, &err), OSA_OK);
+    (void)wait_status(pid);
+    (void)wait_status(second);
+    wait_until(f, cgroup_is_empty(s));
+    assert_true(cgroup_is_empty(s));
+    cgroup_free(q);
+    cgroup_free(p);
+    cgroup_free(s);
+}
+
+static void escape(struct fixture *f)
+{
+    if (fork() == 0) {
+        (void)setsid();
+        if (fork() == 0) {
+            (void)sigaction(SIGTERM, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
+            f->shared[0] = (uint64_t)getpid();
+            for (;;)
+                f->shared[1]++;
+        }
+        _exit(0);
+    }
+}
+
+static void kill_reaches_escapees(void **state)
+{
+    struct fixture *f = *state;
+    struct osa_error err = { 0 };
+    struct cgroup *s = new_sandbox(f, "kill", (struct resources){ 0 });
+    struct cgroup *p = new_process(f, s, "p-1", (struct resources){ 0 });
+    (void)wait_status(start(p, escape, f));
+    wait_until(f, f->shared[0] != 0 && f->shared[1] > 1000);
+    assert_true(f->shared[0] != 0);
+    assert_false(cgroup_is_empty(p));
+
+    assert_int_equal(cgroup_signal(p, SIGTERM, &err), OSA_OK); /* ignored, but delivered */
+    unsigned before = f->empty;
+    assert_int_equal(cgroup_kill(p, &err), OSA_OK);
+    wait_until(f, f->empty > before);
+    assert_true(f->empty > before);
+    assert_true(cgroup_is_empty(p));
+    uint64_t count = f->shared[1];
+    (void)poll(NULL, 0, 30);
+    assert_int_equal(f->shared[1], count);
+    assert_int_equal(cgroup_signal(p, SIGTERM, &err), OSA_NOT_FOUND);
+    assert_string_equal(err.text, "no process is left");
+
+    before = f->empty; /* nobody to kill: the event still comes */
+    assert_int_equal(cgroup_kill(p, &err), OSA_OK);
+    wait_until(f, f->empty > before);
+    assert_true(f->empty > before);
+    cgroup_free(p);
+    cgroup_free(s);
+}
+
+static void count_up(struct fixture *f)
+{
+    for (;;) {
+        f->shared[0]++;
+        (void)poll(NULL, 0, 1);
+    }
+}
+
+static void freeze_stops_and_kill_works_frozen(void **state)
+{
+    struct fixture *f = *state;
+    struct osa_error err;
+    struct cgroup *s = new_sandbox(f, "freeze", (struct resources){ 0 });
+    struct cgroup *p = new_process(f, s, "p-1", (struct resources){ 0 });
+    pid_t pid = start(p, count_up, f);
+    wait_until(f, f->shared[0] > 3);
+    assert_int_equal(cgroup_freeze(s, true, &err), OSA_OK);
+    wait_until(f, cgroup_is_frozen(s));
+    assert_true(cgroup_is_frozen(s));
+    uint64_t count = f->shared[0];
+    (void)poll(NULL, 0, 60);
+    assert_int_equal(f->shared[0], count);
+    assert_int_equal(cgroup_freeze(s, false, &err), OSA_OK);
+    wait_until(f, f->shared[0] > count + 3);
+    assert_true(f->shared[0] > count + 3);
+    assert_false(cgroup_is_frozen(s));
+
+    assert_int_equal(cgroup_freeze(s, true, &err), OSA_OK);
+    wait_until(f, cgroup_is_frozen(s));
+    assert_int_equal(cgroup_kill(s, &err), OSA_OK);
+    assert_int_equal(WTERMSIG(wait_status(pid)), SIGKILL);
+    cgroup_free(p);
+    cgroup_free(s);
+}
+
+static void eat_and_stay(struct fixture *f)
+{
+    eat(f);
+    f->shared[2] = 1;
+    sleep_long(f);
+}
+
+static void updates_are_live_and_all_or_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct osa_error err = { 0 };
+    struct cgroup *s =
+        new_sandbox(f, "update", (struct resources){ .memory_bytes = 64 * MIB, .pids_max = 20 });
+    struct cgroup *p = new_process(f, s, "p-1", (struct resources){ 0 });
+    f->shared[1] = 32 * MIB;
+    pid_t pid = start(p, eat_and_stay, f);
+    wait_until(f, f->shared[2] == 1);
+
+    /* 32 MiB of anonymous memory, no swap: a limit of 8 MiB cannot be met, so nothing changes. */
+    struct resources less = { .memory_bytes = 8 * MIB, .pids_max = 20, .cpu_millis = 500 };
+    assert_int_equal(cgroup_set_limits(s, &less, &err), OSA_FAILED_PRECONDITION);
+    assert_non_null(strstr(err.text, "more memory is in use than the new limit of 8388608 bytes"));
+    assert_int_equal(cgroup_limits(s)->memory_bytes, 64 * MIB);
+    assert_int_equal(cgroup_limits(s)->cpu_millis, 0);
+    assert_int_equal(kill(pid, 0), 0);
+    assert_int_equal(cgroup_oom_kills(s), 0);
+
+    /* A running process gets its first limits: it is moved where it must be. */
+    struct resources own = { .memory_bytes = 48 * MIB, .pids_max = 3, .cpu_millis = 100 };
+    if (cgroup_set_limits(p, &own, &err) != OSA_OK)
+        fail_msg("%s", err.text);
+    struct usage_stats stats;
+    assert_int_equal(cgroup_stats(p, &stats, &err), OSA_OK);
+    assert_int_equal(stats.pids, 1);
+    assert_in_range(stats.memory_bytes, 32 * MIB, 48 * MIB);
+
+    assert_int_equal(cgroup_set_limits(p, &(struct resources){ .pids_max = 21 }, &err),
+                     OSA_INVALID_ARGUMENT);
+    assert_string_equal(err.field, "resources.pids_max");
+    assert_non_null(strstr(err.text, "21 is more than the sandbox has (20)"));
+    assert_int_equal(
+        cgroup_set_limits(s, &(struct resources){ .memory_bytes = 64 * MIB, .pids_max = 2 }, &err),
+        OSA_FAILED_PRECONDITION);
+    assert_non_null(strstr(err.text, "process 'p-1' has a higher one"));
+    assert_int_equal(cgroup_set_limits(p, &(struct resources){ 0 }, &err), OSA_OK);
+    assert_int_equal(cgroup_set_limits(s, &(struct resources){ 0 }, &err), OSA_OK);
+    kill(pid, SIGKILL);
+    (void)wait_status(pid);
+    cgroup_free(p);
+    cgroup_free(s);
+}
+
+static void refuses_what_it_cannot_hold(void **state)
+{
+    struct fixture *f = *state;
+    struct osa_error err = { 0 };
+    struct cgroup *cg = NULL;
+    struct resources limits = { .pids_max = 1ull << 40 };
+    assert_int_equal(cgroup_sandbox_new(f->tree, "bad", &limits, NULL, &cg, &err),
+                     OSA_INVALID_ARGUMENT);
+    assert_string_equal(err.field, "resources.pids_max");
+    limits = (struct resources){ .cpu_millis = UINT64_MAX };
+    assert_int_equal(cgroup_sandbox_new(f->tree, "bad", &limits, NULL, &cg, &err),
+                     OSA_INVALID_ARGUMENT);
+    assert_string_equal(err.field, "resources.cpu_millis");
+    limits = (struct resources){ .memory_bytes = 1 };
+    assert_int_equal(cgroup_sandbox_new(f->tree, "bad", &limits, NULL, &cg, &err),
+                     OSA_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.text, "1 is less than a page"));
+    limits = (struct resources){ .memory_bytes = 100000000, .cpu_millis = 1 };
+    cg = new_sandbox(f, "good", limits); /* and no directory of the refused ones is in the way */
+    assert_int_equal(cgroup_limits(cg)->memory_bytes, 99999744);
+    assert_int_equal(cgroup_limits(cg)->cpu_millis, 1);
+    struct cgroup *twin = NULL;
+    assert_int_equal(cgroup_sandbox_new(f->tree, "good", &limits, NULL, &twin, &err),
+                     OSA_ALREADY_EXISTS);
+    cgroup_free(cg);
+    cg = new_sandbox(f, "bad", (struct resources){ 0 });
+    cgroup_free(cg);
+    struct cgroup_tree *tree = NULL;
+    assert_int_equal(
+        cgroup_tree_open(&(struct cgroup_config){ .loop = f->loop, .parent = "/a/../b" }, &tree,
+                         &err),
+        OSA_INVALID_ARGUMENT);
+    assert_string_equal(err.text, "cgroup parent '/a/../b' is not an absolute path without '..'");
+    assert_int_equal(
+        cgroup_tree_open(&(struct cgroup_config){ .loop = f->loop, .parent = "/no/such/place" },
+                         &tree, &err),
+        OSA_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.text, "cgroup parent '/no/such/place' cannot be used"));
+}
+
+static void free_removes_what_still_runs(void **state)
+{
+    struct fixture *f = *state;
+    struct cgroup *s = new_sandbox(f, "busy", (struct resources){ .memory_bytes = 32 * MIB });
+    struct cgroup *p = new_process(f, s, "p-1", (struct resources){ 0 });
+    pid_t pid = start(p, burn, f);
+    cgroup_free(p);
+    cgroup_free(s);
+    assert_int_equal(WTERMSIG(wait_status(pid)), SIGKILL);
+    struct cgroup *again = NULL;
+    struct osa_error err = { 0 };
+    const struct resources none = { 0 };
+    wait_until(f, cgroup_sandbox_new(f->tree, "busy", &none, NULL, &again, &err) == OSA_OK);
+    assert_non_null(again); /* the name is free again */
+    cgroup_free(again);
+}
+
+/* A place of the test's own, so that the machine's other agents are not touched. */
+static void make_parent(char *parent, size_t size)
+{
+    (void)snprintf(parent, size, "/osa-test-%d", (int)getpid());
+}
+
+static void remove_parent(const char *parent)
+{
+    static const char *const mounts[] = { "",      "/cpu",     "/cpuacct", "/memory",
+                                          "/pids", "/freezer", "/unified", "/cpu,cpuacct" };
+    for (size_t i = 0; i < OSA_ARRAY_LEN(mounts); i++) {
+        char path[256];
+        (void)snprintf(path, sizeof(path), "/sys/fs/cgroup%s%s", mounts[i], parent);
+        (void)rmdir(path);
+    }
+}
+
+static bool is_zombie(pid_t pid)
+{
+    char path[64];
+    OSA_AUTO(osa_free) char *stat = NULL;
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    return osa_read_file(AT_FDCWD, path, 4096, &stat, NULL, NULL) == OSA_OK &&
+           strstr(stat, ") Z") != NULL;
+}
+
+static void dead_agents_are_cleaned_up_after(void **state)
+{
+    struct fixture *f = *state;
+    char parent[64];
+    make_parent(parent, sizeof(parent));
+    struct cgroup_config config = { .loop = f->loop, .parent = parent };
+    struct osa_error err = { 0 };
+    struct cgroup_tree *living = NULL;
+    if (cgroup_tree_open(&config, &living, &err) != OSA_OK)
+        fail_msg("%s", err.text);
+    struct cgroup *mine = NULL;
+    const struct resources none = { 0 };
+    assert_int_equal(cgroup_sandbox_new(living, "mine", &none, NULL, &mine, &err), OSA_OK);
+
+    pid_t agent = fork();
+    if (agent == 0) { /* another agent, which is killed with a sandbox at work */
+        struct cgroup_tree *tree = NULL;
+        struct cgroup *s = NULL;
+        struct cgroup *p = NULL;
+        if (cgroup_tree_open(&config, &tree, &err) != OSA_OK ||
+            cgroup_sandbox_new(tree, "left", &none, NULL, &s, &err) != OSA_OK ||
+            cgroup_process_new(s, "p-1", &none, NULL, &p, &err) != OSA_OK)
+            _exit(1);
+        f->shared[0] = (uint64_t)start(p, sleep_without_descriptors, f);
+        (void)poll(NULL, 0, 100);
+        (void)kill(getpid(), SIGKILL);
+    }
+    assert_int_equal(WTERMSIG(wait_status(agent)), SIGKILL);
+    pid_t orphan = (pid_t)f->shared[0];
+    assert_int_equal(kill(orphan, 0), 0);
+
+    struct cgroup_tree *next = NULL;
+    assert_int_equal(cgroup_tree_open(&config, &next, &err), OSA_OK);
+    wait_until(f, kill(orphan, 0) < 0 || is_zombie(orphan));
+    assert_true(kill(orphan, 0) < 0 || is_zombie(orphan));
+    struct cgroup *p = NULL;
+    assert_int_equal(cgroup_process_new(mine, "p-1", &none, NULL, &p, &err), OSA_OK);
+    cgroup_free(p); /* the living agent's place was left alone */
+    cgroup_free(mine);
+    cgroup_tree_close(next);
+    cgroup_tree_close(living);
+    remove_parent(parent); /* works only when nothing is left in it */
+    char path[128];
+    (void)snprintf(path, sizeof(path), "/sys/fs/cgroup%s%s",
+                   cgroup_tree_caps(f->tree)->version == 2 ? "" : "/memory", parent);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+static void without_cgroups_it_says_so(void **state)
+{
+    struct fixture *f = *state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct cgroup_tree *tree = NULL;
+        struct cgroup *cg = NULL;
+        struct osa_error err = { 0 };
+        const struct resources none = { 0 };
+        const struct resources some = { .pids_max = 5 };
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            umount2("/sys/fs/cgroup", MNT_DETACH) < 0)
+            _exit(1);
+        if (cgroup_tree_open(&(struct cgroup_config){ .loop = f->loop }, &tree, &err) != OSA_OK)
+            _exit(2);
+        const struct cgroup_caps *caps = cgroup_tree_caps(tree);
+        if (caps->version != 0 || caps->limits != 0 || caps->kill ||
+            strstr(caps->reason, "limits missing: cpu memory pids") == NULL)
+            _exit(3);
+        if (cgroup_sandbox_new(tree, "some", &some, NULL, &cg, &err) != OSA_FAILED_PRECONDITION ||
+            strstr(err.text, "pids cannot be limited here") == NULL)
+            _exit(4);
+        if (cgroup_sandbox_new(tree, "none", &none, NULL, &cg, &err) != OSA_OK ||
+            cgroup_kill(cg, &err) != OSA_FAILED_PRECONDITION)
+            _exit(5);
+        cgroup_free(cg);
+        cgroup_tree_close(tree);
+        _exit(0);
+    }
+    assert_int_equal(WEXITSTATUS(wait_status(pid)), 0);
+}
+
+static void many_are_cheap(void **state)
+{
+    struct fixture *f = *state;
+    enum { COUNT = 200 };
+    struct cgroup *s = new_sandbox(f, "many", (struct resources){ .pids_max = 500 });
+    int64_t spent_ns = 0;
+    for (int i = 0; i < COUNT; i++) {
+        char id[32];
+        (void)snprintf(id, sizeof(id), "p-%d", i);
+        int64_t from = osa_now_ns();
+        struct cgroup *p = new_process(f, s, id, (struct resources){ 0 });
+        spent_ns += osa_now_ns() - from;
+        assert_int_equal(wait_status(start(p, exit_at_once, f)), 0);
+        from = osa_now_ns();
+        cgroup_free(p);
+        spent_ns += osa_now_ns() - from;
+    }
+    print_message("make and remove a process's cgroup: %lld us\n",
+                  (long long)(spent_ns / COUNT / 1000));
+    cgroup_free(s);
+}
+
+int main(void)
+{
+    if (geteuid() != 0) {
+        print_message("skipped: needs root\n");
+        return 77;
+    }
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(has_all_limits),
+        TEST(members_are_inside),
+        TEST(cpu_is_exact),
+        TEST(memory_is_exact),
+        TEST(oom_is_told_to_the_right_process),
+        TEST(pids_are_exact),
+        TEST(kill_reaches_escapees),
+        TEST(freeze_stops_and_kill_works_frozen),
+        TEST(updates_are_live_and_all_or_nothing),
+        TEST(refuses_what_it_cannot_hold),
+        TEST(free_removes_what_still_runs),
+        TEST(dead_agents_are_cleaned_up_after),
+        TEST(without_cgroups_it_says_so),
+        TEST(many_are_cheap),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
