@@ -41,3 +41,16 @@ function(osa_proto_library target)
   target_link_libraries(${target} PUBLIC PkgConfig::PROTOBUF_C PRIVATE osa_sanitize)
   set_target_properties(${target} PROPERTIES OSA_DESCRIPTOR_SET ${out}/${target}.ds)
 endfunction()
+
+# osa_descriptor_set(NAME FILES…): build/proto/NAME.ds, one descriptor set of .proto files below proto/ and all
+# that they import, as server reflection serves it.
+function(osa_descriptor_set name)
+  set(out ${CMAKE_BINARY_DIR}/proto)
+  list(TRANSFORM ARGN PREPEND ${CMAKE_SOURCE_DIR}/proto/ OUTPUT_VARIABLE inputs)
+  add_custom_command(
+    OUTPUT ${out}/${name}.ds
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${out}
+    COMMAND ${PROTOC} -I ${CMAKE_SOURCE_DIR}/proto --include_imports
+            --descriptor_set_out=${out}/${name}.ds ${ARGN}
+    DEPENDS ${inputs} COMMENT "descriptor set: ${name}" VERBATIM)
+endfunction()

@@ -5,7 +5,9 @@
  */
 #include "base/log.h"
 #include "rpc/credentials.h"
+#include "rpc/health.h"
 #include "rpc/listener.h"
+#include "rpc/reflection.h"
 #include "rpc/rpc.h"
 #include "rpc/server_internal.h"
 
@@ -60,6 +62,31 @@ void rpc_server_audit(const struct rpc_server *server, const struct rpc_audit *r
 
 /* ---- making ---- */
 
+static enum osa_code add_standard_services(struct rpc_server *server, struct osa_error *err)
+{
+    enum osa_code code = rpc_health_new(server->config.health, &server->health, err);
+    if (code == OSA_OK && server->config.reflection != RPC_ROLE_NONE)
+        code = rpc_reflection_new(&server->config, &server->reflection, err);
+    if (code == OSA_OK && server->config.health != RPC_ROLE_NONE)
+        code =
+            rpc_server_add_service(server, rpc_health_service(server->health), server->health, err);
+    for (int alpha = 0; alpha < 2 && code == OSA_OK && server->reflection != NULL; alpha++)
+        code = rpc_server_add_service(server, rpc_reflection_service(server->reflection, alpha),
+                                      server->reflection, err);
+    return code;
+}
+
+static enum osa_code fill(struct rpc_server *server, struct osa_error *err)
+{
+    server->listeners = calloc(server->config.listen_count, sizeof(struct rpc_listener *));
+    if (server->listeners == NULL)
+        return osa_fail_errno(err, ENOMEM, "rpc server");
+    enum osa_code code = rpc_auth_new(&server->config, &server->auth, err);
+    if (code == OSA_OK)
+        code = rpc_credentials_new(&server->config.credentials, &server->credentials, err);
+    return code == OSA_OK ? add_standard_services(server, err) : code;
+}
+
 enum osa_code rpc_server_new(const struct rpc_server_config *config, struct rpc_server **ret_server,
                              struct osa_error *err)
 {
@@ -83,12 +110,7 @@ enum osa_code rpc_server_new(const struct rpc_server_config *config, struct rpc_
     rpc_worker_init(&server->worker);
     server->core = create_core(&server->config);
     grpc_server_register_completion_queue(server->core, server->worker.queue, NULL);
-    server->listeners = calloc(config->listen_count, sizeof(struct rpc_listener *));
-    enum osa_code code = server->listeners == NULL
-                             ? osa_fail_errno(err, ENOMEM, "rpc server")
-                             : rpc_auth_new(&server->config, &server->auth, err);
-    if (code == OSA_OK)
-        code = rpc_credentials_new(&config->credentials, &server->credentials, err);
+    enum osa_code code = fill(server, err);
     if (code != OSA_OK) {
         rpc_server_free(server);
         return code;
@@ -133,7 +155,10 @@ enum osa_code rpc_server_add_service(struct rpc_server *server, const struct rpc
         if (code != OSA_OK)
             return code;
     }
-    return OSA_OK;
+    enum osa_code code = rpc_health_add(server->health, service->name, err);
+    if (code == OSA_OK && server->reflection != NULL)
+        code = rpc_reflection_add(server->reflection, service->name, err);
+    return code;
 }
 
 /* ---- serving ---- */
@@ -164,6 +189,7 @@ enum osa_code rpc_server_start(struct rpc_server *server, struct osa_error *err)
         return code;
     grpc_server_start(server->core);
     server->state = SERVER_SERVING;
+    rpc_health_set_all(server->health, /* serving= */ true);
     request_calls(server);
     for (size_t i = 0; i < server->config.listen_count && code == OSA_OK; i++)
         code = rpc_listener_start(server->listeners[i], err);
@@ -173,6 +199,11 @@ enum osa_code rpc_server_start(struct rpc_server *server, struct osa_error *err)
 uint16_t rpc_server_port(const struct rpc_server *server, size_t index)
 {
     return rpc_listener_port(server->listeners[index]);
+}
+
+void rpc_server_set_serving(struct rpc_server *server, const char *service, bool serving)
+{
+    rpc_health_set(server->health, service, serving);
 }
 
 /* ---- ending ---- */
@@ -210,6 +241,9 @@ void rpc_server_shutdown(struct rpc_server *server, int64_t deadline_ns, void (*
     server->on_drained = done;
     server->on_drained_ctx = ctx;
     close_listeners(server);
+    rpc_health_shutdown(server->health);
+    if (server->reflection != NULL)
+        rpc_reflection_shutdown(server->reflection);
     atomic_store_explicit(&server->accepting, false, memory_order_release);
     rpc_step_init(&server->drained, server->loop, on_drained);
     server->drain_timer.fire = on_drain_timeout;
@@ -244,6 +278,8 @@ void rpc_server_free(struct rpc_server *server)
         run_until_drained(server);
     }
     grpc_server_destroy(server->core);
+    rpc_reflection_free(server->reflection);
+    rpc_health_free(server->health);
     rpc_credentials_free(server->credentials);
     rpc_auth_free(server->auth);
     for (size_t i = 0; i < server->entry_count; i++) {

@@ -158,7 +158,11 @@ OSA_MUST_CHECK enum osa_code rpc_server_start(struct rpc_server *server, struct 
 /** rpc_server_port() - Port that the listen address @index got; 0 for a Unix socket */
 uint16_t rpc_server_port(const struct rpc_server *server, size_t index);
 
-/** rpc_server_set_serving() - What grpc.health.v1 says from now on, to watchers at once. @service "" is the whole server */
+/**
+ * rpc_server_set_serving() - What grpc.health.v1 says from now on, to watchers at once
+ * @service: "" is the whole server; a name that was not added is ignored. All serve from the start
+ * until rpc_server_shutdown().
+ */
 void rpc_server_set_serving(struct rpc_server *server, const char *service, bool serving);
 
 /**

@@ -10,7 +10,10 @@
 #include <grpc/grpc.h>
 #include <stdatomic.h>
 
+struct rpc_credentials_store;
+struct rpc_health;
 struct rpc_listener;
+struct rpc_reflection;
 
 /**
  * struct rpc_entry - A method as it is registered with C core; lives as long as the server
@@ -39,6 +42,8 @@ struct rpc_server {
     grpc_server *core;
     struct rpc_auth *auth;
     struct rpc_credentials_store *credentials;
+    struct rpc_health *health;
+    struct rpc_reflection *reflection; /* NULL when it is off */
     struct rpc_entry **entries;
     size_t entry_count;
     struct rpc_entry unknown;
