@@ -107,6 +107,7 @@ enum osa_code rpc_server_new(const struct rpc_server_config *config, struct rpc_
         server->config.max_streams = DEFAULT_STREAMS;
     server->loop = config->loop;
     atomic_init(&server->accepting, false);
+    atomic_init(&server->live_calls, 0);
     rpc_worker_init(&server->worker);
     server->core = create_core(&server->config);
     grpc_server_register_completion_queue(server->core, server->worker.queue, NULL);
@@ -216,14 +217,28 @@ static void close_listeners(struct rpc_server *server)
     }
 }
 
-static void on_drained(struct rpc_step *step)
+static void finish_drain(struct rpc_server *server)
 {
-    struct rpc_server *server = OSA_CONTAINER_OF(step, struct rpc_server, drained);
     osa_timer_disarm(&server->drain_timer);
     rpc_worker_done(&server->worker);
     server->state = SERVER_DRAINED;
     if (server->on_drained != NULL)
         server->on_drained(server->on_drained_ctx);
+}
+
+static void on_drained(struct rpc_step *step)
+{
+    struct rpc_server *server = OSA_CONTAINER_OF(step, struct rpc_server, drained);
+    server->core_drained = true;
+    if (atomic_load_explicit(&server->live_calls, memory_order_acquire) == 0)
+        finish_drain(server);
+}
+
+void rpc_server_call_done(struct rpc_server *server)
+{
+    size_t before = atomic_fetch_sub_explicit(&server->live_calls, 1, memory_order_acq_rel);
+    if (before == 1 && server->core_drained)
+        finish_drain(server);
 }
 
 static void on_drain_timeout(struct osa_timer *timer)

@@ -115,8 +115,10 @@ static void finish(struct rpc_call *call)
         .duration_ns = osa_now_ns() - call->started_ns,
     };
     rpc_server_audit(call->server, &record);
+    struct rpc_server *server = call->server;
     release_core(call);
     rpc_call_unref(call);
+    rpc_server_call_done(server);
 }
 
 /* After each event: is anything left that will bring another one? */
@@ -429,6 +431,7 @@ static void accepted_on_worker(struct rpc_step *step)
         rpc_call_unref(call);
         return;
     }
+    atomic_fetch_add_explicit(&call->server->live_calls, 1, memory_order_relaxed);
     rpc_call_request(call->server, call->entry);
     call->started_ns = osa_now_ns();
     call->path = path_of(call);

@@ -32,6 +32,7 @@ enum server_state { SERVER_NEW, SERVER_SERVING, SERVER_DRAINING, SERVER_DRAINED 
 /**
  * struct rpc_server - Owner: the loop thread, but for what is marked
  * @core, @worker, @entries, @auth: also used by the worker; constant after the start, or thread-safe
+ * @live_calls: accepted and not yet done; core's own shutdown waits for connections, not for these
  * @accepting: read by the worker; false from the moment at which core refuses new requests
  */
 struct rpc_server {
@@ -48,6 +49,8 @@ struct rpc_server {
     size_t entry_count;
     struct rpc_entry unknown;
     atomic_bool accepting;
+    atomic_size_t live_calls;
+    bool core_drained;
     struct rpc_listener **listeners;
     struct rpc_step drained;
     struct osa_timer drain_timer;
@@ -119,6 +122,9 @@ struct rpc_call {
 
 /** rpc_call_request() - Ask C core for one more call of @entry. Thread: any */
 void rpc_call_request(struct rpc_server *server, const struct rpc_entry *entry);
+
+/** rpc_server_call_done() - One live call less; may end a drain, so @server may be gone afterwards. Thread: loop */
+void rpc_server_call_done(struct rpc_server *server);
 
 /** rpc_server_audit() - Hand a record to config->audit, if any. Thread: loop */
 void rpc_server_audit(const struct rpc_server *server, const struct rpc_audit *record);
