@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The process backend on the agent's side.
+ *
+ * A sandbox is an init that the launcher forks; agent and init talk over a socket of their own. The
+ * agent holds pidfds of inits, keepers and processes, so that it signals without asking and never
+ * by a number that may have been reused. Output is read here, straight from the pipes.
+ *
+ * Which process holds a tree together: init itself for one process at a time (the usual sandbox has
+ * one), a keeper of its own for each other; see launcher/init.c.
+ */
+#include "backends/process/internal.h"
+#include "backends/process/launcher.h"
+#include "backends/process/process.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct process_backend *backend_of(struct backend *b)
+{
+    return OSA_CONTAINER_OF(b, struct process_backend, base);
+}
+
+static void on_zygote_packet(struct channel *channel, struct wire_packet *packet)
+{
+    struct process_backend *b = OSA_CONTAINER_OF(channel, struct process_backend, zygote);
+    struct sandbox *s;
+    HASH_FIND(hh, b->sandboxes, &packet->head.key, sizeof(packet->head.key), s);
+    if (s == NULL)
+        return;
+    switch (packet->head.type) {
+    case LAUNCHER_CREATED:
+        sandbox_on_created(s, wire_take_fd(packet, 0));
+        break;
+    case LAUNCHER_FAILED:
+        sandbox_on_refused(s, &packet->head);
+        break;
+    case LAUNCHER_GONE:
+        sandbox_on_gone(s);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Without a zygote nobody would collect what an init leaves behind: everything ends. */
+static void on_zygote_lost(struct channel *channel, const char *reason)
+{
+    struct process_backend *b = OSA_CONTAINER_OF(channel, struct process_backend, zygote);
+    osa_log(OSA_LOG_ERROR, "process", "launcher lost; every sandbox ends", OSA_S("reason", reason));
+    b->info.available = false;
+    (void)snprintf(b->info.reason, sizeof(b->info.reason),
+                   "the launcher was killed; restart the agent");
+    struct sandbox *s;
+    struct sandbox *next;
+    HASH_ITER(hh, b->sandboxes, s, next)
+    {
+        sandbox_end(s, "the launcher was killed");
+        sandbox_on_gone(s);
+    }
+}
+
+static void fill_info(struct process_backend *b)
+{
+    struct backend_info *info = &b->info;
+    info->available = true;
+    info->isolation.level = ISOLATION_RESTRICTED;
+    info->isolation.no_new_privs = true;
+    info->isolation.network = NETWORK_HOST;
+    info->isolation.tree_kill = TREE_KILL_SWEEP;
+    info->capabilities = BACKEND_CAP_RLIMITS | BACKEND_CAP_TTY | BACKEND_CAP_ANY_SIGNAL |
+                         BACKEND_CAP_GROUP_SIGNAL | BACKEND_CAP_TREE_SIGNAL |
+                         BACKEND_CAP_TREE_KILL | BACKEND_CAP_RUSAGE;
+    (void)snprintf(info->isolation.degraded, sizeof(info->isolation.degraded),
+                   "filesystem policy, seccomp, namespaces and user are not applied");
+}
+
+static const struct backend_info *info_op(struct backend *b)
+{
+    return &backend_of(b)->info;
+}
+
+static void close_op(struct backend *base)
+{
+    if (base == NULL)
+        return;
+    struct process_backend *b = backend_of(base);
+    channel_close(&b->zygote);
+    launcher_reap();
+    osa_close_fd(&b->null_fd);
+    free(b);
+}
+
+static const struct backend_ops process_ops = {
+    .kind = RUNTIME_KIND_PROCESS,
+    .name = "process",
+    .close = close_op,
+    .info = info_op,
+    .sandbox_create = sandbox_create_op,
+    .sandbox_destroy = sandbox_destroy_op,
+    .sandbox_pause = sandbox_pause_op,
+    .sandbox_update = sandbox_update_op,
+    .sandbox_stats = sandbox_stats_op,
+    .sandbox_connect = sandbox_connect_op,
+    .sandbox_copy = sandbox_copy_op,
+    .spawn = spawn_op,
+    .process_free = process_free_op,
+    .signal = signal_op,
+    .kill_tree = kill_tree_op,
+    .write_stdin = write_stdin_op,
+    .close_stdin = close_stdin_op,
+    .resize = resize_op,
+    .process_update = process_update_op,
+    .process_stats = process_stats_op,
+};
+
+static enum osa_code receive_probe(struct process_backend *b, int sock, struct osa_error *err)
+{
+    struct wire_packet packet;
+    int rc = wire_recv(sock, &b->packets, &packet, 0);
+    if (rc < 0)
+        return osa_fail(err, OSA_UNAVAILABLE, -rc, "the launcher does not answer");
+    if (rc == 0)
+        return osa_fail(err, OSA_UNAVAILABLE, 0,
+                        "the launcher ended while it was probing the host");
+    bool good = packet.head.type == LAUNCHER_PROBED && packet.head.length == sizeof(b->probe);
+    if (good)
+        memcpy(&b->probe, packet.body, sizeof(b->probe));
+    wire_packet_done(&packet);
+    return good ? OSA_OK : osa_fail(err, OSA_INTERNAL, 0, "the launcher speaks nonsense");
+}
+
+enum osa_code process_backend_open(struct osa_loop *loop,
+                                   const struct process_backend_config *config,
+                                   struct backend **ret, struct osa_error *err)
+{
+    (void)config;
+    OSA_AUTO(osa_close_fd) int sock = launcher_take_socket();
+    if (sock < 0)
+        return osa_fail(err, OSA_FAILED_PRECONDITION, 0, "the launcher was not started");
+    struct process_backend *b = calloc(1, sizeof(*b));
+    if (b == NULL)
+        return osa_fail_errno(err, ENOMEM, "process backend");
+    b->base.ops = &process_ops;
+    b->loop = loop;
+    b->zygote = (struct channel){
+        .loop = loop, .buffer = &b->packets, .packet = on_zygote_packet, .lost = on_zygote_lost
+    };
+    b->null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    enum osa_code code = OSA_OK;
+    if (b->null_fd < 0)
+        code = osa_fail_errno(err, errno, "/dev/null");
+    if (code == OSA_OK)
+        code = receive_probe(b, sock, err);
+    if (code == OSA_OK)
+        code = channel_open(&b->zygote, osa_take_fd(&sock), err);
+    if (code != OSA_OK) {
+        osa_replace_fd(&sock, -1); /* else the launcher would not end */
+        close_op(&b->base);
+        return code;
+    }
+    fill_info(b);
+    *ret = &b->base;
+    return OSA_OK;
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the files of the process backend share. Everything belongs to the loop thread. */
+#pragma once
+
+#include "backends/backend.h"
+#include "backends/process/channel.h"
+#include "base/loop.h"
+#include "launcher/plan.h"
+#include "launcher/protocol.h"
+
+#include <uthash.h>
+
+#define READ_CHUNK_BYTES (64u << 10)
+/* An init that does not answer for so long is wedged or stopped, and is killed. */
+#define INIT_PATIENCE_NS (5 * OSA_NS_PER_SEC)
+
+struct sandbox;
+struct process;
+
+/* struct process_backend.loop's children: sandboxes by key, the key being their name on the wire. */
+struct process_backend {
+    struct backend base;
+    struct osa_loop *loop; /* borrowed */
+    struct channel zygote;
+    struct launcher_probe probe;
+    struct backend_info info;
+    struct sandbox *sandboxes; /* uthash by key */
+    uint64_t next_key;
+    int null_fd;                /* owned: /dev/null for those without stdin */
+    struct wire_buffer packets; /* of all channels */
+    char chunk[READ_CHUNK_BYTES];
+};
+
+/*
+ * state      channel  what is allowed                       left by
+ * CREATING   open     nothing                               READY and CREATED → READY, FAILED → ENDING
+ * READY      open     everything                            end of file → ENDING, destroy → ENDING
+ * ENDING     closed   nothing; GONE is awaited              GONE → callbacks, then ENDED or freed
+ * ENDED      closed   destroy                               destroy → freed
+ */
+enum sandbox_state { SANDBOX_CREATING, SANDBOX_READY, SANDBOX_ENDING, SANDBOX_ENDED };
+
+struct sandbox {
+    struct backend_sandbox base;
+    struct process_backend *backend; /* borrowed */
+    uint64_t key;
+    UT_hash_handle hh;
+    enum sandbox_state state;
+    struct sandbox_events *events; /* borrowed */
+    struct channel init;
+    int init_pidfd; /* owned; -1 until CREATED */
+    bool init_ready;
+    struct isolation isolation;
+    struct resources limits;
+    sandbox_created_fn created; /* set while CREATING */
+    done_fn destroyed;          /* set once destroy was called */
+    void *ctx;                  /* of created or destroyed */
+    struct osa_error failure;   /* why it ends */
+    struct osa_task finish;     /* destroy of an ENDED sandbox */
+    struct osa_timer patience;
+    struct process *processes; /* uthash by key */
+    struct process *direct;    /* whose tree hangs on init itself; others have keepers */
+    bool tree_busy;            /* a former direct process's tree is not known to be empty */
+};
+
+/* A descriptor that output is read from. */
+struct output {
+    struct osa_source source;
+    struct process *process;
+    enum output_stream stream;
+    bool open;
+    char *chunk; /* borrowed: READ_CHUNK_BYTES of the backend, which outlives the sandbox */
+};
+
+struct kill_waiter {
+    done_fn done;
+    void *ctx;
+    struct kill_waiter *next;
+};
+
+enum process_state { PROCESS_STARTING, PROCESS_RUNNING, PROCESS_EXITED };
+
+struct process {
+    struct backend_process base;
+    struct osa_loop *loop;   /* borrowed */
+    struct sandbox *sandbox; /* NULL once that is freed */
+    uint64_t key;
+    UT_hash_handle hh;
+    enum process_state state;
+    struct process_events *events; /* borrowed */
+    spawned_fn spawned;            /* set while STARTING */
+    void *ctx;
+    int pidfd;        /* owned */
+    int keeper_pidfd; /* owned; -1: direct */
+    bool tty;
+    struct output out; /* a terminal's, too */
+    struct output err;
+    struct osa_source in; /* fd owned, unless it is the terminal's */
+    bool in_open;
+    bool in_waiting;      /* write_stdin took less than offered */
+    bool in_partial_line; /* terminal: an end of file needs two EOF characters */
+    int64_t started_ns;
+    bool tree_empty;
+    struct kill_waiter *killers;
+    struct osa_timer sweep;
+    int64_t sweep_delay_ns;
+    struct osa_timer late_end; /* ends streams that could not be watched */
+};
+
+/* ---- sandbox.c ---- */
+
+/** sandbox_create_op() - Slot sandbox_create of struct backend_ops */
+void sandbox_create_op(struct backend *b, const struct sandbox_spec *spec,
+                       struct sandbox_events *events, sandbox_created_fn done, void *ctx);
+/** sandbox_destroy_op() - Slot sandbox_destroy of struct backend_ops */
+void sandbox_destroy_op(struct backend_sandbox *base, done_fn done, void *ctx);
+
+/** sandbox_on_created() - The zygote has forked the init; @pidfd is taken */
+void sandbox_on_created(struct sandbox *s, int pidfd);
+
+/** sandbox_on_refused() - The zygote could not fork the init */
+void sandbox_on_refused(struct sandbox *s, const struct launcher_message *head);
+
+/** sandbox_on_gone() - Nothing of the sandbox is left in the kernel. May free @s */
+void sandbox_on_gone(struct sandbox *s);
+
+/** sandbox_end() - Make it end by force: kill its init, await GONE; @why becomes the failure's text */
+void sandbox_end(struct sandbox *s, const char *why);
+
+/** stage_error() - The error of a FAILED packet: code, stage and text for a person */
+void stage_error(const struct launcher_message *head, const char *detail, struct osa_error *ret);
+
+/* ---- spawn.c ---- */
+
+/** spawn_op() - Slot spawn of struct backend_ops */
+void spawn_op(struct backend_sandbox *base, const struct process_spec *spec,
+              struct process_events *events, spawned_fn done, void *ctx);
+/** process_free_op() - Slot process_free of struct backend_ops */
+void process_free_op(struct backend_process *base);
+
+/** process_on_packet() - SPAWNED, FAILED or EXITED from its init. May free @p */
+void process_on_packet(struct process *p, struct wire_packet *packet);
+
+/** process_on_lost() - Its sandbox has gone: answer what waits, report an exit that was not */
+void process_on_lost(struct process *p);
+
+/* ---- stdio.c ---- */
+
+/** stdio_start() - Watch the descriptors that spawn has set; one that cannot be watched ends at once, as a stream */
+void stdio_start(struct process *p);
+
+/** stdio_close() - Close all of them without callbacks */
+void stdio_close(struct process *p);
+
+/** write_stdin_op() - Slot write_stdin of struct backend_ops */
+enum osa_code write_stdin_op(struct backend_process *base, const void *data, size_t len,
+                             size_t *ret_taken, struct osa_error *err);
+/** close_stdin_op() - Slot close_stdin of struct backend_ops */
+enum osa_code close_stdin_op(struct backend_process *base, struct osa_error *err);
+/** resize_op() - Slot resize of struct backend_ops */
+enum osa_code resize_op(struct backend_process *base, struct terminal_size size,
+                        struct osa_error *err);
+
+/* ---- control.c ---- */
+
+/** signal_op() - Slot signal of struct backend_ops */
+enum osa_code signal_op(struct backend_process *base, int signo, enum signal_scope scope,
+                        struct osa_error *err);
+/** kill_tree_op() - Slot kill_tree of struct backend_ops */
+void kill_tree_op(struct backend_process *base, done_fn done, void *ctx);
+
+/**
+ * control_tree_empty() - The last member of the tree has ended
+ * Who waits for that is answered from the loop, after the current callback.
+ */
+void control_tree_empty(struct process *p);
+
+/** control_abandon() - Answer who waits, from the loop; no timers afterwards */
+void control_abandon(struct process *p);
+
+/** pidfd_pid() - The pid behind @pidfd as this process numbers it. Return: -1 when it was reaped */
+pid_t pidfd_pid(int pidfd);
+
+/* ---- resources.c ---- */
+
+/** sandbox_pause_op() - Slot sandbox_pause of struct backend_ops */
+void sandbox_pause_op(struct backend_sandbox *base, bool pause, done_fn done, void *ctx);
+/** sandbox_update_op() - Slot sandbox_update of struct backend_ops */
+void sandbox_update_op(struct backend_sandbox *base, const struct resources *limits, done_fn done,
+                       void *ctx);
+/** sandbox_stats_op() - Slot sandbox_stats of struct backend_ops */
+void sandbox_stats_op(struct backend_sandbox *base, stats_fn done, void *ctx);
+/** process_update_op() - Slot process_update of struct backend_ops */
+void process_update_op(struct backend_process *base, const struct resources *limits, done_fn done,
+                       void *ctx);
+/** process_stats_op() - Slot process_stats of struct backend_ops */
+void process_stats_op(struct backend_process *base, stats_fn done, void *ctx);
+
+/* ---- reach.c ---- */
+
+/** sandbox_connect_op() - Slot sandbox_connect of struct backend_ops */
+void sandbox_connect_op(struct backend_sandbox *base, const char *ip, uint16_t port, stream_fn done,
+                        void *ctx);
+/** sandbox_copy_op() - Slot sandbox_copy of struct backend_ops */
+void sandbox_copy_op(struct backend_sandbox *base, bool write, const char *path, const char *user,
+                     stream_fn opened, done_fn done, void *ctx);

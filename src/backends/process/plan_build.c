@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/process/plan_build.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/resource.h>
+
+static_assert((unsigned)PLAN_NS_USER == NAMESPACE_USER && (unsigned)PLAN_NS_MNT == NAMESPACE_MNT &&
+                  (unsigned)PLAN_NS_PID == NAMESPACE_PID &&
+                  (unsigned)PLAN_NS_NET == NAMESPACE_NET &&
+                  (unsigned)PLAN_NS_IPC == NAMESPACE_IPC &&
+                  (unsigned)PLAN_NS_UTS == NAMESPACE_UTS &&
+                  (unsigned)PLAN_NS_CGROUP == NAMESPACE_CGROUP,
+              "plans and backends number namespaces alike");
+
+/* Blobs begin at multiples of 8, so that records in them can be read in place. */
+static void align(struct osa_buf *buf)
+{
+    static const char zeros[8] = { 0 };
+    (void)osa_buf_add(buf, zeros, (8 - buf->len % 8) % 8);
+}
+
+static struct plan_blob add_bytes(struct osa_buf *buf, const void *data, size_t len)
+{
+    if (len == 0)
+        return (struct plan_blob){ 0 };
+    align(buf);
+    struct plan_blob blob = { (uint32_t)buf->len, (uint32_t)len };
+    (void)osa_buf_add(buf, data, len);
+    return blob;
+}
+
+static struct plan_blob add_text(struct osa_buf *buf, const char *text)
+{
+    if (text[0] == '\0')
+        return (struct plan_blob){ 0 };
+    return add_bytes(buf, text, strlen(text) + 1);
+}
+
+static struct plan_strings add_strings(struct osa_buf *buf, strlist list)
+{
+    struct plan_strings strings = { 0 };
+    if (list == NULL || list[0] == NULL)
+        return strings;
+    align(buf);
+    size_t start = buf->len;
+    for (; list[strings.count] != NULL; strings.count++)
+        (void)osa_buf_add(buf, list[strings.count], strlen(list[strings.count]) + 1);
+    strings.bytes = (struct plan_blob){ (uint32_t)start, (uint32_t)(buf->len - start) };
+    return strings;
+}
+
+static enum osa_code finish(struct osa_buf *buf, struct osa_error *err)
+{
+    if (buf->failed)
+        return osa_fail(err, OSA_RESOURCE_EXHAUSTED, 0,
+                        "argv and env are too long together: at most %u bytes", PLAN_MAX_BYTES / 2);
+    return OSA_OK;
+}
+
+enum osa_code plan_build_sandbox(struct plan_builder *ret, const struct sandbox_spec *spec,
+                                 const struct isolation *isolation, struct osa_error *err)
+{
+    (void)spec;
+    struct osa_buf *buf = &ret->buf;
+    struct sandbox_plan plan = { .magic = SANDBOX_PLAN_MAGIC,
+                                 .level = isolation->level,
+                                 .namespaces = isolation->namespaces };
+    if (isolation->no_new_privs)
+        plan.flags |= SANDBOX_PLAN_NO_NEW_PRIVS;
+    osa_buf_init(buf, PLAN_MAX_BYTES);
+    (void)osa_buf_add(buf, &plan, sizeof(plan));
+    plan.size = (uint32_t)buf->len;
+    enum osa_code code = finish(buf, err);
+    if (code == OSA_OK)
+        memcpy(buf->data, &plan, sizeof(plan));
+    return code;
+}
+
+static enum osa_code add_rlimits(struct osa_buf *buf, const struct process_spec *spec,
+                                 struct launch_plan *plan, struct osa_error *err)
+{
+    struct plan_rlimit limits[PLAN_MAX_RLIMITS];
+    if (spec->rlimit_count > PLAN_MAX_RLIMITS)
+        return osa_fail_field(err, "spec.rlimits", "at most %u", PLAN_MAX_RLIMITS);
+    for (size_t i = 0; i < spec->rlimit_count; i++) {
+        const struct rlimit_spec *limit = &spec->rlimits[i];
+        limits[i] = (struct plan_rlimit){ .resource = limit->resource,
+                                          .soft = limit->soft,
+                                          .hard = limit->hard };
+        if (limit->resource == RLIMIT_CORE)
+            plan->flags |= LAUNCH_ALLOW_CORE;
+    }
+    plan->rlimits = add_bytes(buf, limits, spec->rlimit_count * sizeof(limits[0]));
+    return OSA_OK;
+}
+
+enum osa_code plan_build_launch(struct plan_builder *ret, const struct process_spec *spec,
+                                bool keeper, uint32_t cgroup_fds, struct osa_error *err)
+{
+    struct osa_buf *buf = &ret->buf;
+    struct launch_plan plan = { .magic = LAUNCH_PLAN_MAGIC,
+                                .cgroup_fds = cgroup_fds,
+                                .rows = spec->tty_size.rows,
+                                .columns = spec->tty_size.columns };
+    plan.flags = (spec->tty ? LAUNCH_TTY : 0u) | (keeper ? LAUNCH_KEEPER : 0u);
+    osa_buf_init(buf, PLAN_MAX_BYTES);
+    (void)osa_buf_add(buf, &plan, sizeof(plan));
+    plan.argv = add_strings(buf, spec->argv);
+    plan.env = add_strings(buf, spec->env);
+    plan.cwd = add_text(buf, spec->cwd);
+    plan.user = add_text(buf, spec->user);
+    plan.groups = add_strings(buf, spec->groups);
+    plan.groups_set = spec->groups != NULL;
+    enum osa_code code = add_rlimits(buf, spec, &plan, err);
+    if (code == OSA_OK)
+        code = finish(buf, err);
+    if (code != OSA_OK)
+        return code;
+    plan.size = (uint32_t)buf->len;
+    memcpy(buf->data, &plan, sizeof(plan));
+    return OSA_OK;
+}
+
+void plan_builder_done(struct plan_builder *builder)
+{
+    osa_buf_done(&builder->buf);
+}

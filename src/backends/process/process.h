@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The process backend: sandboxes on the host's kernel, kept by a launcher beside the agent. */
+#pragma once
+
+#include "backends/backend.h"
+#include "base/error.h"
+#include "base/loop.h"
+
+/**
+ * struct process_backend_config - Choices of the agent; all zero is fine
+ * @cgroup_parent: as in struct cgroup_config; NULL: found by itself
+ */
+struct process_backend_config {
+    const char *cgroup_parent;
+};
+
+/**
+ * process_backend_start_launcher() - Start the launcher, from which every sandbox is forked
+ *
+ * The executable is a part of this one: it runs from a sealed memfd, or where the kernel refuses to
+ * execute those (vm.memfd_noexec) from an unlinked file. Probes begin at once, in the launcher.
+ * Makes the caller ignore SIGPIPE, as who writes to pipes of strangers must.
+ *
+ * Once in the life of a process, before its first thread and before grpc_init().
+ * Return: OSA_OK; FAILED_PRECONDITION: nothing here lets us execute it; RESOURCE_EXHAUSTED; INTERNAL.
+ */
+OSA_MUST_CHECK enum osa_code process_backend_start_launcher(struct osa_error *err);
+
+/**
+ * process_backend_open() - The backend on the started launcher; waits for the end of its probes
+ * @loop:   borrowed; outlives the backend
+ * @config: borrowed for the call
+ * @ret:    returned (close with its ops)
+ * Once for each start of the launcher. Closing the backend ends the launcher and all that runs.
+ * Return: OSA_OK, also when info then says that it is not available; FAILED_PRECONDITION: no launcher
+ * was started; UNAVAILABLE: it died; RESOURCE_EXHAUSTED.
+ */
+OSA_MUST_CHECK enum osa_code process_backend_open(struct osa_loop *loop,
+                                                  const struct process_backend_config *config,
+                                                  struct backend **ret, struct osa_error *err);

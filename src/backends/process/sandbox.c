@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/process/defer.h"
+#include "backends/process/internal.h"
+#include "backends/process/plan_build.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/linux_sys.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static struct sandbox *sandbox_of(struct backend_sandbox *base)
+{
+    return OSA_CONTAINER_OF(base, struct sandbox, base);
+}
+
+void stage_error(const struct launcher_message *head, const char *detail, struct osa_error *ret)
+{
+    const char *stage = launch_stage_name(head->stage);
+    const char *on = detail[0] != '\0' ? ": " : "";
+    enum osa_code code = OSA_FAILED_PRECONDITION;
+    switch (head->sys_errno) {
+    case ENOMEM:
+    case EAGAIN:
+    case EMFILE:
+    case ENFILE:
+    case ENOSPC:
+        code = OSA_RESOURCE_EXHAUSTED;
+        break;
+    default:
+        if (head->stage == LAUNCH_STAGE_PROTOCOL || head->stage == LAUNCH_STAGE_STDIO)
+            code = OSA_INTERNAL;
+        break;
+    }
+    (void)osa_fail(ret, code, head->sys_errno, "%s%s%s", stage, on, detail);
+    ret->stage = stage;
+}
+
+/* ---- end ---- */
+
+static void sandbox_free(struct sandbox *s)
+{
+    HASH_DEL(s->backend->sandboxes, s);
+    struct process *p;
+    struct process *next;
+    HASH_ITER(hh, s->processes, p, next)
+    {
+        HASH_DEL(s->processes, p);
+        p->sandbox = NULL;
+    }
+    osa_timer_disarm(&s->patience);
+    channel_close(&s->init);
+    osa_close_fd(&s->init_pidfd);
+    free(s);
+}
+
+static void kill_init(const struct sandbox *s)
+{
+    if (s->init_pidfd >= 0)
+        (void)osa_sys_pidfd_send_signal(s->init_pidfd, SIGKILL, NULL, 0);
+}
+
+static void on_patience_over(struct osa_timer *timer)
+{
+    kill_init(OSA_CONTAINER_OF(timer, struct sandbox, patience));
+}
+
+/* An init that is alone ends by itself at the end of file, which spares the zygote a search. */
+static void begin_end(struct sandbox *s, bool kill_now)
+{
+    s->state = SANDBOX_ENDING;
+    channel_close(&s->init);
+    if (kill_now)
+        kill_init(s);
+    else
+        osa_timer_arm(s->backend->loop, &s->patience, osa_deadline_after(INIT_PATIENCE_NS));
+}
+
+void sandbox_end(struct sandbox *s, const char *why)
+{
+    if (s->state == SANDBOX_ENDING || s->state == SANDBOX_ENDED)
+        return;
+    if (s->failure.code == OSA_OK)
+        (void)osa_fail(&s->failure, s->state == SANDBOX_CREATING ? OSA_UNAVAILABLE : OSA_ABORTED, 0,
+                       "sandbox ended: %s", why);
+    begin_end(s, /* kill_now= */ true);
+}
+
+void sandbox_on_gone(struct sandbox *s)
+{
+    if (s->state == SANDBOX_ENDED)
+        return;
+    if (s->state == SANDBOX_READY || s->state == SANDBOX_CREATING)
+        sandbox_end(s, "its init was killed");
+    s->state = SANDBOX_ENDED;
+    osa_timer_disarm(&s->patience);
+    struct process *p;
+    struct process *next;
+    HASH_ITER(hh, s->processes, p, next)
+    process_on_lost(p);
+    if (s->created != NULL) {
+        s->created(s->ctx, NULL, NULL, NULL, &s->failure);
+        sandbox_free(s);
+    } else if (s->destroyed != NULL) {
+        done_fn done = s->destroyed;
+        void *ctx = s->ctx;
+        sandbox_free(s);
+        done(ctx, NULL);
+    } else {
+        s->events->lost(s->events, s->failure.text);
+    }
+}
+
+static void on_finish(struct osa_task *task)
+{
+    struct sandbox *s = OSA_CONTAINER_OF(task, struct sandbox, finish);
+    done_fn done = s->destroyed;
+    void *ctx = s->ctx;
+    sandbox_free(s);
+    done(ctx, NULL);
+}
+
+void sandbox_destroy_op(struct backend_sandbox *base, done_fn done, void *ctx)
+{
+    struct sandbox *s = sandbox_of(base);
+    s->destroyed = done;
+    s->ctx = ctx;
+    switch (s->state) {
+    case SANDBOX_CREATING:
+    case SANDBOX_ENDING:
+        break; /* GONE will come */
+    case SANDBOX_READY: {
+        bool alone = !s->tree_busy;
+        struct process *p;
+        struct process *next;
+        HASH_ITER(hh, s->processes, p, next)
+        alone = alone && p->tree_empty;
+        (void)osa_fail(&s->failure, OSA_ABORTED, 0, "sandbox was deleted");
+        begin_end(s, /* kill_now= */ !alone);
+        break;
+    }
+    case SANDBOX_ENDED:
+        s->finish.run = on_finish;
+        osa_loop_post(s->backend->loop, &s->finish);
+        break;
+    }
+}
+
+/* ---- beginning ---- */
+
+static void confirm(struct sandbox *s)
+{
+    if (!s->init_ready || s->init_pidfd < 0)
+        return;
+    s->state = SANDBOX_READY;
+    sandbox_created_fn created = s->created;
+    s->created = NULL;
+    created(s->ctx, &s->base, &s->isolation, &s->limits, NULL);
+}
+
+void sandbox_on_created(struct sandbox *s, int pidfd)
+{
+    osa_replace_fd(&s->init_pidfd, pidfd);
+    if (s->state == SANDBOX_CREATING)
+        confirm(s);
+}
+
+void sandbox_on_refused(struct sandbox *s, const struct launcher_message *head)
+{
+    stage_error(head, "", &s->failure);
+    begin_end(s, /* kill_now= */ false);
+    sandbox_on_gone(s); /* there never was an init */
+}
+
+static void on_init_packet(struct channel *channel, struct wire_packet *packet)
+{
+    struct sandbox *s = OSA_CONTAINER_OF(channel, struct sandbox, init);
+    if (s->state == SANDBOX_CREATING) {
+        if (packet->head.type == LAUNCHER_READY) {
+            s->init_ready = true;
+            confirm(s);
+        } else {
+            const char *detail = packet->head.length > 0 ? packet->body : "";
+            stage_error(&packet->head, detail, &s->failure);
+            begin_end(s, /* kill_now= */ false);
+        }
+        return;
+    }
+    struct process *p;
+    HASH_FIND(hh, s->processes, &packet->head.key, sizeof(packet->head.key), p);
+    if (p != NULL)
+        process_on_packet(p, packet);
+}
+
+static void on_init_lost(struct channel *channel, const char *reason)
+{
+    struct sandbox *s = OSA_CONTAINER_OF(channel, struct sandbox, init);
+    char why[128];
+    (void)snprintf(why, sizeof(why), "its init: %s", reason);
+    sandbox_end(s, why);
+}
+
+static enum osa_code check_spec(const struct process_backend *b, const struct sandbox_spec *spec,
+                                struct osa_error *err)
+{
+    const struct resources *r = &spec->resources;
+    if (!b->info.available)
+        return osa_fail(err, OSA_UNAVAILABLE, 0, "%s", b->info.reason);
+    if (spec->min_isolation > b->info.isolation.level)
+        return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
+                        "spec.min_isolation is higher than what this host gives");
+    if (r->cpu_millis != 0 || r->memory_bytes != 0 || r->pids_max != 0 || r->disk_bytes != 0)
+        return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
+                        "spec.resources: this host gives no cgroup to hold limits");
+    if (spec->image[0] != '\0' || spec->root[0] != '\0' || spec->user[0] != '\0')
+        return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
+                        "spec: image, root and user need a mount namespace");
+    return OSA_OK;
+}
+
+static enum osa_code send_create(struct sandbox *s, const struct sandbox_spec *spec,
+                                 struct osa_error *err)
+{
+    int socks[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, socks) < 0)
+        return osa_fail_errno(err, errno, "init's socket");
+    OSA_AUTO(osa_close_fd) int theirs = socks[1];
+    enum osa_code code = channel_open(&s->init, socks[0], err);
+    if (code != OSA_OK)
+        return code;
+    struct plan_builder plan;
+    code = plan_build_sandbox(&plan, spec, &s->isolation, err);
+    if (code == OSA_OK) {
+        struct launcher_message head = { .type = LAUNCHER_CREATE, .key = s->key };
+        code =
+            channel_send(&s->backend->zygote, &head, plan.buf.data, plan.buf.len, &theirs, 1, err);
+    }
+    plan_builder_done(&plan);
+    return code;
+}
+
+void sandbox_create_op(struct backend *base, const struct sandbox_spec *spec,
+                       struct sandbox_events *events, sandbox_created_fn done, void *ctx)
+{
+    struct process_backend *b = OSA_CONTAINER_OF(base, struct process_backend, base);
+    struct osa_error error;
+    if (check_spec(b, spec, &error) != OSA_OK) {
+        defer_created(b->loop, done, ctx, &error);
+        return;
+    }
+    struct sandbox *s = calloc(1, sizeof(*s));
+    if (s == NULL) {
+        (void)osa_fail_errno(&error, ENOMEM, "sandbox");
+        defer_created(b->loop, done, ctx, &error);
+        return;
+    }
+    s->base.ops = base->ops;
+    s->backend = b;
+    s->key = ++b->next_key;
+    s->events = events;
+    s->init_pidfd = -1;
+    s->isolation = b->info.isolation;
+    s->limits = spec->resources;
+    s->created = done;
+    s->ctx = ctx;
+    s->patience.fire = on_patience_over;
+    s->init = (struct channel){
+        .loop = b->loop, .buffer = &b->packets, .packet = on_init_packet, .lost = on_init_lost
+    };
+    HASH_ADD(hh, b->sandboxes, key, sizeof(s->key), s);
+    if (send_create(s, spec, &error) != OSA_OK) {
+        sandbox_free(s);
+        defer_created(b->loop, done, ctx, &error);
+    }
+}

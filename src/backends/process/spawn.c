@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/process/defer.h"
+#include "backends/process/internal.h"
+#include "backends/process/plan_build.h"
+#include "base/clock.h"
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void process_destroy(struct process *p)
+{
+    if (p->sandbox != NULL) {
+        HASH_DEL(p->sandbox->processes, p);
+        if (p->sandbox->direct == p) {
+            p->sandbox->direct = NULL;
+            p->sandbox->tree_busy = !p->tree_empty;
+        }
+    }
+    stdio_close(p);
+    control_abandon(p);
+    osa_timer_disarm(&p->late_end);
+    osa_close_fd(&p->pidfd);
+    osa_close_fd(&p->keeper_pidfd);
+    free(p);
+}
+
+void process_free_op(struct backend_process *base)
+{
+    if (base != NULL)
+        process_destroy(OSA_CONTAINER_OF(base, struct process, base));
+}
+
+/* ---- answers of init ---- */
+
+static void fail_spawn(struct process *p, const struct osa_error *error)
+{
+    spawned_fn spawned = p->spawned;
+    void *ctx = p->ctx;
+    p->tree_empty = true;
+    process_destroy(p);
+    spawned(ctx, NULL, NULL, NULL, error);
+}
+
+static void on_spawned(struct process *p, struct wire_packet *packet)
+{
+    const struct launcher_spawned *body = packet->body;
+    unsigned next = 0;
+    p->pidfd = wire_take_fd(packet, next++);
+    if (body->has_keeper != 0)
+        p->keeper_pidfd = wire_take_fd(packet, next++);
+    if (body->has_terminal != 0)
+        p->out.source.fd = wire_take_fd(packet, next++);
+    p->state = PROCESS_RUNNING;
+    p->started_ns = osa_now_ns();
+    spawned_fn spawned = p->spawned;
+    p->spawned = NULL;
+    stdio_start(p);
+    spawned(p->ctx, &p->base, &p->sandbox->isolation, &(struct resources){ 0 }, NULL);
+}
+
+static void on_exited(struct process *p, const struct launcher_exited *body)
+{
+    struct process_exit exit = {
+        .exited_wall_ns = osa_wall_ns(),
+        .usage = { .wall_ns = osa_now_ns() - p->started_ns,
+                   .user_ns = body->user_ns,
+                   .system_ns = body->system_ns,
+                   .peak_memory_bytes = body->peak_memory_bytes,
+                   .read_bytes = body->read_bytes,
+                   .write_bytes = body->write_bytes,
+                   .voluntary_switches = body->voluntary_switches,
+                   .involuntary_switches = body->involuntary_switches,
+                   .minor_faults = body->minor_faults,
+                   .major_faults = body->major_faults },
+    };
+    if (WIFSIGNALED(body->status)) {
+        exit.reason = EXIT_REASON_SIGNALED;
+        exit.signal = WTERMSIG(body->status);
+        exit.core_dumped = WCOREDUMP(body->status);
+    } else {
+        exit.reason = EXIT_REASON_EXITED;
+        exit.code = WEXITSTATUS(body->status);
+    }
+    p->state = PROCESS_EXITED;
+    if (body->last != 0)
+        control_tree_empty(p);
+    p->events->exited(p->events, &exit); /* may free the process */
+}
+
+void process_on_packet(struct process *p, struct wire_packet *packet)
+{
+    struct osa_error error;
+    switch (packet->head.type) {
+    case LAUNCHER_FAILED:
+        if (p->state == PROCESS_STARTING && packet->head.length > 0) {
+            stage_error(&packet->head, packet->body, &error);
+            fail_spawn(p, &error);
+        }
+        break;
+    case LAUNCHER_SPAWNED:
+        if (p->state == PROCESS_STARTING && packet->head.length == sizeof(struct launcher_spawned))
+            on_spawned(p, packet);
+        break;
+    case LAUNCHER_EXITED:
+        if (p->state == PROCESS_RUNNING && packet->head.length == sizeof(struct launcher_exited))
+            on_exited(p, packet->body);
+        break;
+    case LAUNCHER_DONE:
+        control_tree_empty(p);
+        break;
+    default:
+        break;
+    }
+}
+
+void process_on_lost(struct process *p)
+{
+    if (p->state == PROCESS_STARTING) {
+        fail_spawn(p, &p->sandbox->failure);
+        return;
+    }
+    bool exited = p->state == PROCESS_EXITED;
+    p->state = PROCESS_EXITED;
+    control_tree_empty(p);
+    if (exited)
+        return;
+    struct process_exit exit = { .reason = EXIT_REASON_SANDBOX_LOST,
+                                 .exited_wall_ns = osa_wall_ns(),
+                                 .usage = { .wall_ns = osa_now_ns() - p->started_ns } };
+    p->events->exited(p->events, &exit);
+}
+
+/* ---- spawn ---- */
+
+/* The child's ends of its stdio: stdin, stdout, stderr; closed when they have been sent. */
+struct child_ends {
+    int fds[3];
+};
+
+static void child_ends_close(struct child_ends *ends)
+{
+    for (unsigned i = 0; i < 3; i++)
+        osa_replace_fd(&ends->fds[i], -1);
+}
+
+/* @child_reads: the child's end is the reading one. */
+static enum osa_code make_pipe(bool child_reads, int *ret_ours, int *ret_theirs,
+                               struct osa_error *err)
+{
+    int fds[2];
+    enum osa_code code = osa_pipe(fds, err);
+    if (code != OSA_OK)
+        return code;
+    *ret_ours = fds[child_reads ? 1 : 0];
+    *ret_theirs = fds[child_reads ? 0 : 1];
+    return osa_set_nonblocking(*ret_ours, true, err);
+}
+
+static enum osa_code make_stdio(struct process *p, const struct process_spec *spec,
+                                struct child_ends *ends, struct osa_error *err)
+{
+    if (spec->tty)
+        return OSA_OK;
+    enum osa_code code = make_pipe(false, &p->out.source.fd, &ends->fds[1], err);
+    if (code == OSA_OK)
+        code = make_pipe(false, &p->err.source.fd, &ends->fds[2], err);
+    if (code != OSA_OK)
+        return code;
+    if (spec->stdin_open)
+        return make_pipe(true, &p->in.fd, &ends->fds[0], err);
+    ends->fds[0] = fcntl(p->sandbox->backend->null_fd, F_DUPFD_CLOEXEC, 3);
+    return ends->fds[0] < 0 ? osa_fail_errno(err, errno, "/dev/null") : OSA_OK;
+}
+
+static enum osa_code send_spawn(struct process *p, const struct process_spec *spec,
+                                const struct child_ends *ends, struct osa_error *err)
+{
+    struct plan_builder plan;
+    enum osa_code code = plan_build_launch(&plan, spec, p != p->sandbox->direct, 0, err);
+    if (code == OSA_OK) {
+        struct launcher_message head = { .type = LAUNCHER_SPAWN, .key = p->key };
+        code = channel_send(&p->sandbox->init, &head, plan.buf.data, plan.buf.len, ends->fds,
+                            spec->tty ? 0 : 3, err);
+    }
+    plan_builder_done(&plan);
+    return code;
+}
+
+static struct process *process_new(struct sandbox *s, const struct process_spec *spec)
+{
+    struct process *p = calloc(1, sizeof(*p));
+    if (p == NULL)
+        return NULL;
+    p->base.ops = s->base.ops;
+    p->loop = s->backend->loop;
+    p->sandbox = s;
+    p->key = ++s->backend->next_key;
+    p->pidfd = -1;
+    p->keeper_pidfd = -1;
+    p->tty = spec->tty;
+    p->out.source.fd = -1;
+    p->err.source.fd = -1;
+    p->in.fd = -1;
+    HASH_ADD(hh, s->processes, key, sizeof(p->key), p);
+    if (s->direct == NULL && !s->tree_busy)
+        s->direct = p;
+    return p;
+}
+
+void spawn_op(struct backend_sandbox *base, const struct process_spec *spec,
+              struct process_events *events, spawned_fn done, void *ctx)
+{
+    struct sandbox *s = OSA_CONTAINER_OF(base, struct sandbox, base);
+    struct osa_loop *loop = s->backend->loop;
+    struct osa_error error;
+    const struct resources *r = &spec->resources;
+    if (s->state != SANDBOX_READY) {
+        (void)osa_fail(&error, OSA_ABORTED, 0, "the sandbox has ended");
+        defer_spawned(loop, done, ctx, &error);
+        return;
+    }
+    if (r->cpu_millis != 0 || r->memory_bytes != 0 || r->pids_max != 0 || r->disk_bytes != 0) {
+        (void)osa_fail(&error, OSA_FAILED_PRECONDITION, 0,
+                       "spec.resources: this host gives no cgroup to hold limits");
+        defer_spawned(loop, done, ctx, &error);
+        return;
+    }
+    struct process *p = process_new(s, spec);
+    if (p == NULL) {
+        (void)osa_fail_errno(&error, ENOMEM, "process");
+        defer_spawned(loop, done, ctx, &error);
+        return;
+    }
+    p->events = events;
+    p->spawned = done;
+    p->ctx = ctx;
+    OSA_AUTO(child_ends_close) struct child_ends ends = { { -1, -1, -1 } };
+    if (make_stdio(p, spec, &ends, &error) != OSA_OK ||
+        send_spawn(p, spec, &ends, &error) != OSA_OK) {
+        p->tree_empty = true;
+        process_destroy(p);
+        defer_spawned(loop, done, ctx, &error);
+    }
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A sandbox's init: parent of its processes, reaper of its orphans, pid 1 where it has a pid
+ * namespace and a subreaper where not.
+ *
+ * Set-up, in order; a step that fails ends init after a FAILED with the step's name:
+ *   1. death signal and subreaper, so that nothing outlives the chain agent – zygote – init;
+ *   2. the user namespace's maps and the host name, while init may still change them;
+ *   3. the root file system, once ids are mapped and while paths of the host are still in reach;
+ *   4. no_new_privs, then Landlock: processes inherit one domain, so that those of a sandbox may
+ *      signal each other while none reaches out. Nothing is mounted from here on;
+ *   5. READY.
+ * From then on init serves SPAWN, GROUP_SIGNAL and KILL_ALL, and reaps. A child that init did not
+ * make is an orphan of the direct process's tree; keepers (launcher/children.h) hold the others'.
+ * A keeper that dies by a signal was killed by the workload it watches: init gives up, and its
+ * ending ends the sandbox.
+ */
+#include "launcher/init.h"
+
+#include "base/fd.h"
+#include "launcher/children.h"
+#include "launcher/pid_table.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum child_tag { CHILD_PROCESS, CHILD_KEEPER };
+
+struct init {
+    int sock;    /* owned */
+    int signals; /* owned: signalfd of SIGCHLD and SIGTERM */
+    bool is_pid_1;
+    pid_t zygote; /* 0 with a pid namespace: outside of it */
+    const struct sandbox_plan *plan;
+    struct wire_buffer *buffer;
+    struct pid_table children;
+    bool kill_all; /* a KILL_ALL waits for its DONE */
+    uint64_t kill_key;
+};
+
+static void fail(int sock, enum launch_stage stage, int sys_errno, const char *detail)
+    __attribute__((noreturn));
+static void fail(int sock, enum launch_stage stage, int sys_errno, const char *detail)
+{
+    struct start_report report = { .stage = stage, .sys_errno = sys_errno };
+    (void)strncpy(report.detail, detail, sizeof(report.detail) - 1);
+    report_failed(sock, 0, &report);
+    _exit(0);
+}
+
+/* Without a pid namespace the orphans of a killed init go to the zygote, which kills them. */
+static void end(const struct init *init, int status) __attribute__((noreturn));
+static void end(const struct init *init, int status)
+{
+    for (size_t i = 0; i < init->children.size; i++) {
+        if (init->children.slots[i].pid != 0)
+            (void)kill(init->children.slots[i].pid, SIGKILL);
+    }
+    _exit(status);
+}
+
+static void set_up(struct init *init)
+{
+    const struct sandbox_plan *plan = init->plan;
+    if (prctl(PR_SET_PDEATHSIG, init->is_pid_1 ? SIGKILL : SIGTERM, 0, 0, 0) < 0 ||
+        (!init->is_pid_1 && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0))
+        fail(init->sock, LAUNCH_STAGE_FORK, errno, "prctl");
+    (void)prctl(PR_SET_NAME, "openshell-init", 0, 0, 0);
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGCHLD);
+    (void)sigaddset(&set, SIGTERM);
+    init->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (init->signals < 0)
+        fail(init->sock, LAUNCH_STAGE_FORK, errno, "signalfd");
+    if ((plan->flags & SANDBOX_PLAN_NO_NEW_PRIVS) != 0 &&
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        fail(init->sock, LAUNCH_STAGE_PRIVILEGES, errno, "no_new_privs");
+    struct launcher_message ready = { .type = LAUNCHER_READY };
+    if (wire_send(init->sock, &ready, NULL, 0, NULL, 0, 0) < 0)
+        _exit(0);
+}
+
+static void spawn_with_keeper(struct init *init, struct wire_packet *packet,
+                              const struct launch_plan *plan)
+{
+    struct start_report report = { .stage = LAUNCH_STAGE_FORK };
+    uint64_t key = packet->head.key;
+    pid_t self = getpid();
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)close(init->signals);
+        keeper_run(init->sock, key, init->plan, plan, packet, self);
+    }
+    if (pid < 0) {
+        report.sys_errno = errno;
+        report_failed(init->sock, key, &report);
+        return;
+    }
+    pid_table_put(&init->children,
+                  (struct pid_entry){ .pid = pid, .tag = CHILD_KEEPER, .key = key });
+}
+
+static void spawn_directly(struct init *init, struct wire_packet *packet,
+                           const struct launch_plan *plan)
+{
+    struct started started;
+    struct start_report report;
+    uint64_t key = packet->head.key;
+    if (process_start(init->plan, plan, packet, &started, &report) < 0) {
+        report_failed(init->sock, key, &report);
+        return;
+    }
+    pid_table_put(&init->children,
+                  (struct pid_entry){ .pid = started.pid, .tag = CHILD_PROCESS, .key = key });
+    report_started(init->sock, key, &started, /* keeper_pidfd= */ -1);
+}
+
+static void handle_spawn(struct init *init, struct wire_packet *packet)
+{
+    const struct launch_plan *plan = launch_plan_check(packet->body, packet->head.length);
+    struct start_report report = { .stage = LAUNCH_STAGE_PROTOCOL, .sys_errno = EBADMSG };
+    if (plan == NULL) {
+        report_failed(init->sock, packet->head.key, &report);
+        return;
+    }
+    if (!pid_table_reserve(&init->children)) {
+        report = (struct start_report){ .stage = LAUNCH_STAGE_FORK, .sys_errno = ENOMEM };
+        report_failed(init->sock, packet->head.key, &report);
+        return;
+    }
+    if ((plan->flags & LAUNCH_KEEPER) != 0)
+        spawn_with_keeper(init, packet, plan);
+    else
+        spawn_directly(init, packet, plan);
+}
+
+/*
+ * For kernels whose pidfds do not reach groups. The leader is not reaped yet when it is found here,
+ * so that its number, which is the group's, cannot be another's.
+ */
+static void handle_group_signal(const struct init *init, const struct wire_packet *packet)
+{
+    if (packet->head.length != sizeof(struct launcher_signal))
+        return;
+    const struct launcher_signal *body = packet->body;
+    for (size_t i = 0; i < init->children.size; i++) {
+        const struct pid_entry *entry = &init->children.slots[i];
+        if (entry->pid != 0 && entry->tag == CHILD_PROCESS && entry->key == packet->head.key)
+            (void)kill(-entry->pid, body->signo);
+    }
+}
+
+static void send_done(const struct init *init, uint64_t key)
+{
+    struct launcher_message head = { .type = LAUNCHER_DONE, .key = key };
+    (void)wire_send(init->sock, &head, NULL, 0, NULL, 0, 0);
+}
+
+/* kill(-1) reaches all of the namespace but pid 1 in one go: no fork slips through, kill(2). */
+static void handle_kill_all(struct init *init, const struct wire_packet *packet)
+{
+    if (init->is_pid_1)
+        (void)kill(-1, SIGKILL);
+    init->kill_all = true;
+    init->kill_key = packet->head.key;
+}
+
+static void handle_packet(struct init *init)
+{
+    struct wire_packet packet;
+    int rc = wire_recv(init->sock, init->buffer, &packet, MSG_DONTWAIT);
+    if (rc == -EAGAIN)
+        return;
+    if (rc <= 0)
+        end(init, has_children() ? 1 : 0);
+    switch ((enum launcher_type)packet.head.type) {
+    case LAUNCHER_SPAWN:
+        handle_spawn(init, &packet);
+        break;
+    case LAUNCHER_GROUP_SIGNAL:
+        handle_group_signal(init, &packet);
+        break;
+    case LAUNCHER_KILL_ALL:
+        handle_kill_all(init, &packet);
+        break;
+    default:
+        end(init, 1);
+    }
+    wire_packet_done(&packet);
+}
+
+static void reap(struct init *init)
+{
+    int status;
+    struct rusage usage;
+    pid_t pid;
+    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+        struct pid_entry *entry = pid_table_find(&init->children, pid);
+        if (entry == NULL)
+            continue; /* an orphan */
+        struct pid_entry child = *entry;
+        pid_table_remove(&init->children, entry);
+        if (child.tag == CHILD_PROCESS)
+            report_exited(init->sock, child.key, status, &usage);
+        else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+            end(init, 1);
+    }
+}
+
+/* SIGTERM is the death signal if the zygote is gone; else the workload sent it, in vain. */
+static void drain_signals(struct init *init)
+{
+    struct signalfd_siginfo info;
+    while (read(init->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGTERM && getppid() != init->zygote)
+            end(init, 1);
+    }
+}
+
+void init_run(int sock, const struct sandbox_plan *plan, struct wire_buffer *buffer)
+{
+    struct init init = {
+        .sock = sock, .is_pid_1 = getpid() == 1, .zygote = getppid(), .plan = plan, .buffer = buffer
+    };
+    set_up(&init);
+    for (;;) {
+        struct pollfd fds[2] = { { .fd = init.sock, .events = POLLIN },
+                                 { .fd = init.signals, .events = POLLIN } };
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            end(&init, 1);
+        if (fds[1].revents != 0) {
+            drain_signals(&init);
+            reap(&init);
+        }
+        if (fds[0].revents != 0)
+            handle_packet(&init);
+        if (init.kill_all && !has_children()) {
+            init.kill_all = false;
+            send_done(&init, init.kill_key);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/namespaces.h"
+#include "launcher/plan.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+
+static const struct {
+    uint32_t bit;
+    int flag;
+} table[] = {
+    { PLAN_NS_USER, CLONE_NEWUSER },     { PLAN_NS_MNT, CLONE_NEWNS },
+    { PLAN_NS_PID, CLONE_NEWPID },       { PLAN_NS_NET, CLONE_NEWNET },
+    { PLAN_NS_IPC, CLONE_NEWIPC },       { PLAN_NS_UTS, CLONE_NEWUTS },
+    { PLAN_NS_CGROUP, CLONE_NEWCGROUP },
+};
+
+int namespace_clone_flags(uint32_t namespaces)
+{
+    int flags = 0;
+    for (unsigned i = 0; i < OSA_ARRAY_LEN(table); i++) {
+        if ((namespaces & table[i].bit) != 0)
+            flags |= table[i].flag;
+    }
+    return flags;
+}
+
+int namespace_map_self(uid_t uid, gid_t gid)
+{
+    char text[64];
+    int rc = osa_write_file(AT_FDCWD, "/proc/self/setgroups", "deny");
+    if (rc < 0 && rc != -ENOENT) /* ENOENT: Linux before 3.19 has no such file */
+        return rc;
+    (void)snprintf(text, sizeof(text), "%u %u 1", uid, uid);
+    rc = osa_write_file(AT_FDCWD, "/proc/self/uid_map", text);
+    if (rc < 0)
+        return rc;
+    (void)snprintf(text, sizeof(text), "%u %u 1", gid, gid);
+    return osa_write_file(AT_FDCWD, "/proc/self/gid_map", text);
+}

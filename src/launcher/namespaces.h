@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Namespace bits of plans as the kernel wants them. */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/** namespace_clone_flags() - CLONE_NEW* for PLAN_NS_* bits */
+int namespace_clone_flags(uint32_t namespaces);
+
+/**
+ * namespace_map_self() - Map one user and one group into the caller's new user namespace, each to itself
+ * The caller must be dumpable and alone in the namespace. setgroups(2) is given up, as
+ * user_namespaces(7) demands of who has no privilege outside.
+ * Return: 0 or -errno.
+ */
+int namespace_map_self(uid_t uid, gid_t gid);

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * How a process starts.
+ *
+ * Init (or a keeper) prepares whatever needs memory or may be slow, then makes a child that shares
+ * its memory and suspends it until the exec (CLONE_VM | CLONE_VFORK): no page tables are copied, and
+ * a failure is reported by writing it into the parent's memory. From the clone on, the child calls
+ * the kernel directly and touches nothing but its own stack and the report.
+ *
+ *   phase      does                                        needs                     must not yet
+ *   prepare    argument vectors, terminal                  checked plan              –
+ *   join       enters its cgroups                          cgroup files              drop privileges
+ *   session    new session, controlling terminal, stdio    terminal or pipes         –
+ *   close      every descriptor but 0, 1, 2                stdio in place            –
+ *   rlimit     limits, no core dumps                       CAP_SYS_RESOURCE to raise drop privileges
+ *   privileges parent-death signal, no_new_privs           rlimits set               –
+ *   cwd        working directory, as the final user        identity, all closed      –
+ *   seccomp    the filter                                  everything above          call what it denies
+ *   exec       empty signal mask, PATH search, execve      –                         –
+ *
+ * No core dumps: RLIMIT_CORE 0 is ignored for a core_pattern that pipes to a program, but the kernel
+ * refuses the limit 1 there (fs/coredump.c keeps it for its own helpers), and a file needs more than
+ * 1 byte. So 1 stops both. coredump_filter, which children inherit and exec keeps, is 0 as well.
+ */
+#include "launcher/start.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHILD_STACK_BYTES (64u << 10)
+
+/* All that the child needs; lives in the parent, which sleeps meanwhile. */
+struct child {
+    const struct sandbox_plan *sandbox;
+    const struct launch_plan *plan;
+    const char **argv;  /* owned */
+    const char **envp;  /* owned */
+    const char *path;   /* value of the child's PATH */
+    int stdio[3];       /* borrowed */
+    int terminal_slave; /* owned; -1: pipes */
+    const int *cgroups; /* borrowed */
+    struct start_report *report;
+};
+
+/* PATH of a child whose environment has none; as execvp(3) of the C library has it. */
+static const char default_path[] = "/bin:/usr/bin";
+
+static _Alignas(64) char child_stack[CHILD_STACK_BYTES];
+
+static int report(struct start_report *to, enum launch_stage stage, int sys_errno,
+                  const char *detail)
+{
+    to->stage = stage;
+    to->sys_errno = sys_errno;
+    size_t len = strnlen(detail, sizeof(to->detail) - 1);
+    memcpy(to->detail, detail, len);
+    to->detail[len] = '\0';
+    return -1;
+}
+
+/* ---- in the child ---- */
+
+static int join_cgroups(const struct child *child)
+{
+    for (uint32_t i = 0; i < child->plan->cgroup_fds; i++) {
+        if (write(child->cgroups[i], "0", 1) != 1)
+            return report(child->report, LAUNCH_STAGE_CGROUP, errno, "");
+    }
+    return 0;
+}
+
+/* Received descriptors are 3 or more, because 0, 1 and 2 are always open here. */
+static int take_session(const struct child *child)
+{
+    if (setsid() < 0)
+        return report(child->report, LAUNCH_STAGE_STDIO, errno, "setsid");
+    bool tty = child->terminal_slave >= 0;
+    if (tty && ioctl(child->terminal_slave, TIOCSCTTY, 0) < 0)
+        return report(child->report, LAUNCH_STAGE_TTY, errno, "TIOCSCTTY");
+    for (int i = 0; i < 3; i++) {
+        if (dup2(tty ? child->terminal_slave : child->stdio[i], i) < 0)
+            return report(child->report, LAUNCH_STAGE_STDIO, errno, "dup2");
+    }
+    return 0;
+}
+
+static int close_others(const struct child *child)
+{
+    if (syscall(SYS_close_range, 3u, ~0u, 0u) == 0)
+        return 0;
+    if (errno != ENOSYS)
+        return report(child->report, LAUNCH_STAGE_STDIO, errno, "close_range");
+    struct rlimit limit; /* Linux before 5.9: one by one, up to what the launcher can have opened */
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return report(child->report, LAUNCH_STAGE_STDIO, errno, "getrlimit");
+    int end = limit.rlim_cur > 65536 ? 65536 : (int)limit.rlim_cur;
+    for (int fd = 3; fd < end; fd++)
+        (void)close(fd);
+    return 0;
+}
+
+static int set_rlimits(const struct child *child)
+{
+    const struct plan_rlimit *limits = plan_bytes(child->plan, child->plan->rlimits);
+    size_t count = child->plan->rlimits.length / sizeof(*limits);
+    struct rlimit no_core = { 1, 1 };
+    if ((child->plan->flags & LAUNCH_ALLOW_CORE) == 0 && setrlimit(RLIMIT_CORE, &no_core) < 0)
+        return report(child->report, LAUNCH_STAGE_RLIMIT, errno, "core");
+    for (size_t i = 0; i < count; i++) {
+        struct rlimit limit = { limits[i].soft, limits[i].hard };
+        if (setrlimit((__rlimit_resource_t)limits[i].resource, &limit) < 0)
+            return report(child->report, LAUNCH_STAGE_RLIMIT, errno, "");
+    }
+    return 0;
+}
+
+static int drop_privileges(const struct child *child)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+        return report(child->report, LAUNCH_STAGE_PRIVILEGES, errno, "PR_SET_PDEATHSIG");
+    if ((child->sandbox->flags & SANDBOX_PLAN_NO_NEW_PRIVS) != 0 &&
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return report(child->report, LAUNCH_STAGE_PRIVILEGES, errno, "no_new_privs");
+    return 0;
+}
+
+static int load_filter(const struct child *child)
+{
+    struct plan_blob blob = child->sandbox->seccomp;
+    if (blob.length == 0)
+        return 0;
+    struct sock_fprog program = {
+        .len = (unsigned short)(blob.length / sizeof(struct sock_filter)),
+        .filter = (struct sock_filter *)(uintptr_t)plan_bytes(child->sandbox, blob),
+    };
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0u, &program) != 0)
+        return report(child->report, LAUNCH_STAGE_SECCOMP, errno, "");
+    return 0;
+}
+
+/*
+ * execvp(3) over the child's own PATH, without its fallback to a shell for files that the kernel
+ * cannot run. An EACCES on the way is kept, for it says more than the ENOENT at the end.
+ */
+static int run_program(const struct child *child)
+{
+    const char *name = child->argv[0];
+    char *const *argv = (char *const *)(uintptr_t)child->argv;
+    char *const *envp = (char *const *)(uintptr_t)child->envp;
+    if (strchr(name, '/') != NULL || name[0] == '\0') {
+        (void)execve(name, argv, envp);
+        return report(child->report, LAUNCH_STAGE_EXEC, errno, name);
+    }
+    char candidate[4096];
+    size_t name_len = strlen(name);
+    int result = ENOENT;
+    for (const char *at = child->path;;) {
+        const char *end = strchrnul(at, ':');
+        size_t dir_len = (size_t)(end - at);
+        if (dir_len > 0 && dir_len + name_len + 2 <= sizeof(candidate)) {
+            memcpy(candidate, at, dir_len);
+            candidate[dir_len] = '/';
+            memcpy(candidate + dir_len + 1, name, name_len + 1);
+            (void)execve(candidate, argv, envp);
+            if (errno == EACCES)
+                result = EACCES;
+            else if (errno != ENOENT && errno != ENOTDIR)
+                return report(child->report, LAUNCH_STAGE_EXEC, errno, candidate);
+        }
+        if (*end == '\0')
+            return report(child->report, LAUNCH_STAGE_EXEC, result, name);
+        at = end + 1;
+    }
+}
+
+static int child_main(void *arg)
+{
+    const struct child *child = arg;
+    if (join_cgroups(child) < 0 || take_session(child) < 0 || close_others(child) < 0 ||
+        set_rlimits(child) < 0 || drop_privileges(child) < 0)
+        _exit(127);
+    const char *cwd = plan_text(child->plan, child->plan->cwd);
+    if (chdir(cwd) < 0) {
+        (void)report(child->report, LAUNCH_STAGE_CWD, errno, cwd);
+        _exit(127);
+    }
+    sigset_t none;
+    (void)sigemptyset(&none);
+    if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+        (void)report(child->report, LAUNCH_STAGE_EXEC, errno, "sigprocmask");
+    else if (load_filter(child) == 0)
+        (void)run_program(child);
+    _exit(127);
+}
+
+/* ---- in the parent ---- */
+
+static int open_terminal(const struct launch_plan *plan, int *ret_master, int *ret_slave,
+                         struct start_report *err)
+{
+    OSA_AUTO(osa_close_fd) int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (master < 0)
+        return report(err, LAUNCH_STAGE_TTY, errno, "/dev/ptmx");
+    int unlock = 0;
+    struct winsize size = { .ws_row = plan->rows, .ws_col = plan->columns };
+    if (ioctl(master, TIOCSPTLCK, &unlock) < 0 || ioctl(master, TIOCSWINSZ, &size) < 0)
+        return report(err, LAUNCH_STAGE_TTY, errno, "terminal");
+    int slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (slave < 0)
+        return report(err, LAUNCH_STAGE_TTY, errno, "TIOCGPTPEER");
+    *ret_master = osa_take_fd(&master);
+    *ret_slave = slave;
+    return 0;
+}
+
+static const char **string_list(const void *plan, struct plan_strings strings)
+{
+    const char **list = malloc(((size_t)strings.count + 1) * sizeof(*list));
+    if (list != NULL)
+        plan_string_list(plan, strings, list);
+    return list;
+}
+
+static int prepare(struct child *child, const struct wire_packet *packet, int *ret_master)
+{
+    const struct launch_plan *plan = child->plan;
+    unsigned stdio = (plan->flags & LAUNCH_TTY) != 0 ? 0 : 3;
+    if (packet->fd_count != stdio + plan->cgroup_fds)
+        return report(child->report, LAUNCH_STAGE_PROTOCOL, EBADMSG, "descriptors");
+    for (unsigned i = 0; i < stdio; i++)
+        child->stdio[i] = packet->fds[i];
+    child->cgroups = packet->fds + stdio;
+    if (plan->user.length > 0 || plan->groups_set != 0)
+        return report(child->report, LAUNCH_STAGE_USER, ENOTSUP, "");
+    child->argv = string_list(plan, plan->argv);
+    child->envp = string_list(plan, plan->env);
+    if (child->argv == NULL || child->envp == NULL)
+        return report(child->report, LAUNCH_STAGE_FORK, ENOMEM, "");
+    child->path = default_path;
+    for (const char **env = child->envp; *env != NULL; env++) {
+        if (strncmp(*env, "PATH=", 5) == 0)
+            child->path = *env + 5;
+    }
+    if ((plan->flags & LAUNCH_TTY) != 0)
+        return open_terminal(plan, ret_master, &child->terminal_slave, child->report);
+    return 0;
+}
+
+static void child_done(const struct child *child)
+{
+    osa_close_fd(&child->terminal_slave);
+    free(child->argv);
+    free(child->envp);
+}
+
+int process_start(const struct sandbox_plan *sandbox, const struct launch_plan *plan,
+                  const struct wire_packet *packet, struct started *ret_started,
+                  struct start_report *ret_report)
+{
+    *ret_report = (struct start_report){ 0 };
+    OSA_AUTO(child_done)
+    struct child child = {
+        .sandbox = sandbox, .plan = plan, .terminal_slave = -1, .report = ret_report
+    };
+    OSA_AUTO(osa_close_fd) int master = -1;
+    OSA_AUTO(osa_close_fd) int pidfd = -1;
+    if (prepare(&child, packet, &master) < 0)
+        return -1;
+    pid_t pid = clone(child_main, child_stack + sizeof(child_stack),
+                      CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &child, &pidfd);
+    if (pid < 0)
+        return report(ret_report, LAUNCH_STAGE_FORK, errno, "");
+    if (ret_report->stage != 0) {
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+        }
+        return -1;
+    }
+    *ret_started = (struct started){ .pid = pid,
+                                     .pidfd = osa_take_fd(&pidfd),
+                                     .terminal = osa_take_fd(&master) };
+    return 0;
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The start of one process: from a checked launch plan to a successful exec, or to who refused it. */
+#pragma once
+
+#include "launcher/plan.h"
+#include "launcher/wire.h"
+
+/**
+ * struct start_report - Why a start failed
+ * @stage:  enum launch_stage; 0: it did not
+ * @detail: what the stage worked on, such as a path; may be empty
+ */
+struct start_report {
+    uint32_t stage;
+    int sys_errno;
+    char detail[LAUNCHER_DETAIL_MAX];
+};
+
+/** struct started - A process after its exec; descriptors are owned by the caller */
+struct started {
+    pid_t pid;
+    int pidfd;
+    int terminal; /* master, or -1 */
+};
+
+/**
+ * process_start() - Start a process and wait for its exec
+ * @sandbox: of the sandbox that the caller is init or keeper of
+ * @packet:  its descriptors are stdio (unless the plan says terminal) and cgroup files; closed by the caller
+ * @ret_report: filled unless 0 is returned
+ * Return: 0, or -1 with nothing left behind. Thread: the only one.
+ */
+int process_start(const struct sandbox_plan *sandbox, const struct launch_plan *plan,
+                  const struct wire_packet *packet, struct started *ret_started,
+                  struct start_report *ret_report);
