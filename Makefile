@@ -37,7 +37,7 @@ test: ## run every test
 bench: ## measure, and rewrite docs/performance.md
 	@scripts/setup.sh bench
 	@$(MAKE) --no-print-directory preset-bench preset-static
-	@bench/run.sh
+	@bench/run.py
 
 fmt: ## format the sources in place
 	@git ls-files -z '*.c' '*.h' '*.cc' | xargs -0 clang-format -i
