@@ -137,6 +137,7 @@ static void start_batch(struct rpc_client_call *call, const grpc_op *ops, size_t
                         struct rpc_step *step)
 {
     call->pending++;
+    rpc_step_hand_over(step);
     grpc_call_error error = grpc_call_start_batch(call->core, ops, count, step, NULL);
     if (error == GRPC_CALL_OK)
         return;
@@ -202,16 +203,17 @@ static void flush(struct rpc_client_call *call)
 static void on_sent(struct rpc_step *step)
 {
     struct rpc_client_call *call = OSA_CONTAINER_OF(step, struct rpc_client_call, sent);
+    bool ok = step->ok; /* flush() may start the step anew, and the worker then writes it */
     call->pending--;
     call->sending = false;
     call->queued_bytes -= call->in_flight != NULL ? call->in_flight->len : 0;
     out_free(call->in_flight);
     call->in_flight = NULL;
-    if (!step->ok)
+    if (!ok)
         drop_queue(call); /* the status says what happened */
     else
         flush(call);
-    if (step->ok && call->full && !call->ended && call->queued_bytes <= QUEUE_BYTES / 2) {
+    if (ok && call->full && !call->ended && call->queued_bytes <= QUEUE_BYTES / 2) {
         call->full = false;
         if (call->events->writable != NULL)
             call->events->writable(call->events);

@@ -263,6 +263,7 @@ void rpc_server_shutdown(struct rpc_server *server, int64_t deadline_ns, void (*
     rpc_step_init(&server->drained, server->loop, on_drained);
     server->drain_timer.fire = on_drain_timeout;
     osa_timer_arm(server->loop, &server->drain_timer, deadline_ns);
+    rpc_step_hand_over(&server->drained);
     grpc_server_shutdown_and_notify(server->core, server->worker.queue, &server->drained);
 }
 
@@ -287,6 +288,7 @@ void rpc_server_free(struct rpc_server *server)
     if (server->state == SERVER_NEW) {
         /* Core wants its shutdown even from a server that never ran; nobody waits for its event. */
         server->drained.on_worker = ignore_step;
+        rpc_step_hand_over(&server->drained);
         grpc_server_shutdown_and_notify(server->core, server->worker.queue, &server->drained);
         rpc_worker_done(&server->worker);
     } else if (server->state != SERVER_DRAINED) {

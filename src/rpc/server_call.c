@@ -133,6 +133,7 @@ static void start_batch(struct rpc_call *call, const grpc_op *ops, size_t count,
                         struct rpc_step *step)
 {
     call->pending++;
+    rpc_step_hand_over(step);
     grpc_call_error error = grpc_call_start_batch(call->core, ops, count, step, NULL);
     if (error == GRPC_CALL_OK)
         return;
@@ -455,6 +456,7 @@ void rpc_call_request(struct rpc_server *server, const struct rpc_entry *entry)
     rpc_step_init(&call->closed, server->loop, on_closed);
     grpc_completion_queue *queue = server->worker.queue;
     grpc_call_error error;
+    rpc_step_hand_over(&call->accepted);
     if (entry->method == NULL) {
         error = grpc_server_request_call(server->core, &call->core, &call->details, &call->metadata,
                                          queue, queue, &call->accepted);

@@ -2,6 +2,15 @@
 #include "rpc/worker.h"
 #include "base/thread.h"
 
+#ifdef __SANITIZE_THREAD__
+/* libsanitizer, sanitizer/tsan_interface.h */
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+#else
+#define __tsan_acquire(address) ((void)(address))
+#define __tsan_release(address) ((void)(address))
+#endif
+
 static void run_on_loop(struct osa_task *task)
 {
     struct rpc_step *step = OSA_CONTAINER_OF(task, struct rpc_step, task);
@@ -12,6 +21,11 @@ void rpc_step_init(struct rpc_step *step, struct osa_loop *loop,
                    void (*on_loop)(struct rpc_step *self))
 {
     *step = (struct rpc_step){ .task.run = run_on_loop, .on_loop = on_loop, .loop = loop };
+}
+
+void rpc_step_hand_over(struct rpc_step *step)
+{
+    __tsan_release(step);
 }
 
 void rpc_step_post(struct rpc_step *step)
@@ -30,6 +44,7 @@ static void *poll_queue(void *arg)
         if (event.type != GRPC_OP_COMPLETE)
             continue;
         struct rpc_step *step = event.tag;
+        __tsan_acquire(step);
         step->ok = event.success != 0;
         if (step->on_worker != NULL)
             step->on_worker(step);

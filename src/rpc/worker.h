@@ -36,6 +36,13 @@ struct rpc_worker {
 void rpc_step_init(struct rpc_step *step, struct osa_loop *loop,
                    void (*on_loop)(struct rpc_step *self));
 
+/**
+ * rpc_step_hand_over() - Call it right before core gets @step as a tag
+ * Core's queue orders what was written before against the worker, but core is not instrumented, so
+ * ThreadSanitizer has to be told. Does nothing in other builds.
+ */
+void rpc_step_hand_over(struct rpc_step *step);
+
 /** rpc_step_post() - Run step->on_loop on the loop thread. Thread: worker */
 void rpc_step_post(struct rpc_step *step);
 
