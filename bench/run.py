@@ -256,8 +256,6 @@ class Bench:
 
 HEAD = """# Performance
 
-<!-- SPDX-License-Identifier: Apache-2.0 -->
-
 Written by `make bench` ({when}; {cpus} × {cpu}, Linux {kernel}). One run, everything side by side: the
 ratios are what counts, the absolute numbers are those of this machine. `bench/run.py` is the whole
 method.
