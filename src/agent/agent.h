@@ -45,6 +45,7 @@ struct agent_limits agent_limits_default(void);
  * @backends: by kind; NULL for kinds that this build lacks
  * @capacity: what all sandboxes may have in limits together; 0: no bound
  * @policy:   for sandboxes that come without one; never NULL
+ * @min_isolation: for a request that names none
  * @draining: called once when the agent stops accepting work; may be NULL
  */
 struct agent_setup {
@@ -54,6 +55,7 @@ struct agent_setup {
     struct agent_limits limits;
     struct resources capacity;
     const struct policy_document *policy;
+    enum isolation_level min_isolation;
     bool allow_loader_env;
     void (*draining)(void *ctx);
     void *ctx;

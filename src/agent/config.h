@@ -21,6 +21,7 @@
  * @unix_uids: users beside root and the agent's own who may connect to a Unix socket; owned
  * @reflection, @health_access: whom these services let in; RPC_ROLE_NONE: off
  * @runtime: kind that a request without one gets; never RUNTIME_KIND_DEFAULT
+ * @allow_loader_env: let LD_PRELOAD and its like into environments
  * @sandbox: make a sandbox at the start, into which spawns without sandbox_id go
  * @capacity: what all sandboxes may use together; 0 is no bound
  * @state_dir: absolute directory of what a restarted agent needs to clean up
@@ -49,6 +50,7 @@ struct agent_config {
     const char *policy;
     enum isolation_level min_isolation;
     bool sandbox;
+    bool allow_loader_env;
     const char *state_dir;
 
     struct resources capacity;
@@ -56,6 +58,7 @@ struct agent_config {
     uint32_t max_processes;
     uint64_t max_message_bytes;
     uint64_t output_retain_bytes;
+    uint64_t output_retain_total_bytes;
     int64_t exit_retain_ns;
     uint32_t exit_retain_count;
     int64_t drain_timeout_ns;

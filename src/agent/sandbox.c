@@ -363,7 +363,9 @@ static void attach(struct sandbox *sandbox)
         .user = request->user,
         .seccomp_profile =
             request->seccomp_profile[0] != '\0' ? request->seccomp_profile : "default",
-        .min_isolation = request->min_isolation,
+        .min_isolation = request->min_isolation != ISOLATION_ANY
+                             ? request->min_isolation
+                             : sandbox->agent->setup.min_isolation,
     };
     sandbox->backend->ops->sandbox_create(sandbox->backend, &spec, &sandbox->events, on_created,
                                           sandbox);

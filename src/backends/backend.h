@@ -320,7 +320,11 @@ struct backend_ops {
     void (*sandbox_create)(struct backend *b, const struct sandbox_spec *spec,
                            struct sandbox_events *events, sandbox_created_fn done, void *ctx);
 
-    /** Kill what runs, remove all of it, free @s. Processes report exited first. Always succeeds in the end. */
+    /**
+     * Kill what runs, remove all of it, free @s. Before @done every process has reported exited and
+     * the end of its output, and every operation under way has answered (a spawn with ABORTED);
+     * handles of processes stay valid until process_free. Always succeeds in the end.
+     */
     void (*sandbox_destroy)(struct backend_sandbox *s, done_fn done, void *ctx);
 
     void (*sandbox_pause)(struct backend_sandbox *s, bool pause, done_fn done, void *ctx);
@@ -334,7 +338,8 @@ struct backend_ops {
     /**
      * A tar stream into (@write) or out of @path, made by a helper inside the confinement as
      * @user. @opened gives the socket: the agent writes the archive and shuts its side down, or
-     * reads it to the end. @done says how the helper fared, after the stream's end.
+     * reads it to the end. @done says how the helper fared, after the stream's end; it is not called
+     * when @opened got an error.
      */
     void (*sandbox_copy)(struct backend_sandbox *s, bool write, const char *path, const char *user,
                          stream_fn opened, done_fn done, void *ctx);

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * openshell-agent serve | health | drain
+ *
+ * The order of serve's phases is the point of this file:
+ *   1 configuration, logs           nothing is open, a mistake costs nothing
+ *   2 launcher                      forked while the process has one thread and no secret
+ *   3 hardening, signals            before the first thread, which inherits both
+ *   4 backends, policy, agent       on the loop, still one thread
+ *   5 token, gRPC                   threads exist from here; nothing forks any more
+ *   6 default sandbox, listening    whoever can connect finds everything ready
+ * and the way back on SIGTERM: drain, let calls end, close the server, delete sandboxes.
+ */
+#include "agent/agent.h"
+#include "agent/config.h"
+#include "agent/sandbox.h"
+#include "agent/service/commands.h"
+#include "agent/service/service.h"
+#include "agent/token_file.h"
+#include "backends/process/process.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/harden.h"
+#include "base/paths.h"
+#include "base/signals.h"
+#include "policy/document.h"
+#include "rpc/rpc.h"
+#include "rpc/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#define POLICY_FILE_BYTES POLICY_MAX_TEXT_BYTES
+/* Calls that outlive all processes, such as Events, are cancelled so long after the drain. */
+#define CLOSE_GRACE_NS (2 * OSA_NS_PER_SEC)
+/* Unsent output of one call: two chunks of Attach, so that one is packed while one is sent. */
+#define SEND_QUEUE_BYTES ((size_t)128 << 10)
+#define MAX_STREAMS 4096u
+
+/* Descriptors of all services, for reflection; made by the build. */
+extern const unsigned char osa_descriptor_set[];
+extern const size_t osa_descriptor_set_size;
+
+struct program {
+    struct osa_loop *loop;
+    struct agent_config *config;
+    struct agent *agent;
+    struct backend *process_backend;
+    const struct policy_document *policy;
+    struct rpc_server *server;
+    struct service service;
+    struct osa_signals signals;
+    char token_file[PATH_MAX];
+    unsigned terms;
+    bool stopped;
+};
+
+static const char service_name[] = "openshell.agent.v1.SandboxAgent";
+
+/* ---- the way back ---- */
+
+static void on_agent_stopped(void *ctx)
+{
+    struct program *program = ctx;
+    program->stopped = true;
+    osa_loop_stop(program->loop);
+}
+
+static void on_server_closed(void *ctx)
+{
+    struct program *program = ctx;
+    agent_shutdown(program->agent, on_agent_stopped, program);
+}
+
+static void on_drained(void *ctx, uint32_t ended, uint32_t killed)
+{
+    struct program *program = ctx;
+    osa_log(OSA_LOG_INFO, "agent", "drained; closing", OSA_U("ended", ended),
+            OSA_U("killed", killed));
+    rpc_server_shutdown(program->server, osa_deadline_after(CLOSE_GRACE_NS), on_server_closed,
+                        program);
+}
+
+static void on_draining(void *ctx)
+{
+    struct program *program = ctx;
+    if (program->server == NULL)
+        return;
+    rpc_server_set_serving(program->server, "", false);
+    rpc_server_set_serving(program->server, service_name, false);
+}
+
+static void on_signal(struct osa_signals *signals, int signo)
+{
+    struct program *program = OSA_CONTAINER_OF(signals, struct program, signals);
+    if (signo == SIGHUP) {
+        osa_log(OSA_LOG_INFO, "agent", "SIGHUP ignored: files are read again when they change",
+                OSA_I("signal", signo));
+        return;
+    }
+    program->terms++;
+    osa_log(OSA_LOG_INFO, "agent",
+            program->terms == 1 ? "draining; a second signal ends it at once" : "ending at once",
+            OSA_I("signal", signo));
+    if (program->terms == 1)
+        agent_drain(program->agent, -1, on_drained, program);
+    else
+        agent_drain(program->agent, 0, NULL, NULL);
+}
+
+/* ---- the way up ---- */
+
+static void on_audit(void *ctx, const struct rpc_audit *record)
+{
+    (void)ctx;
+    osa_log(OSA_LOG_INFO, "audit", "call", OSA_S("method", record->method),
+            OSA_S("caller", record->peer->name), OSA_S("from", record->peer->address),
+            OSA_S("code", osa_code_name(record->code)),
+            OSA_S("error", record->code == OSA_OK ? NULL : record->text),
+            OSA_I("us", record->duration_ns / OSA_NS_PER_US));
+}
+
+static enum osa_code load_policy(struct program *program, struct osa_error *err)
+{
+    const char *path = program->config->policy;
+    if (path == NULL)
+        return policy_document_default(&program->policy, err);
+    OSA_AUTO(osa_free) char *text = NULL;
+    size_t len = 0;
+    enum osa_code code = osa_read_file(AT_FDCWD, path, POLICY_FILE_BYTES, &text, &len, err);
+    if (code != OSA_OK)
+        return osa_wrap(err, "--policy");
+    return policy_document_parse_yaml(text, len, path, &program->policy, err);
+}
+
+static void fill_host(struct service_host *host, const struct backend_info *process)
+{
+    struct utsname name;
+    long pages = sysconf(_SC_PHYS_PAGES);
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    (void)snprintf(host->os, sizeof(host->os), "linux");
+    if (uname(&name) == 0) {
+        (void)snprintf(host->kernel, sizeof(host->kernel), "%s", name.release);
+        (void)snprintf(host->machine, sizeof(host->machine), "%s", name.machine);
+    }
+    host->cpus = cpus > 0 ? (uint32_t)cpus : 0;
+    host->memory_bytes = pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+    host->landlock_abi = process->isolation.landlock_abi;
+    host->seccomp = process->isolation.seccomp_profile != NULL;
+    host->namespaces = process->isolation.namespaces;
+    host->kvm = access("/dev/kvm", R_OK | W_OK) == 0;
+    host->cgroup_version = process->isolation.cgroup_version;
+    (void)snprintf(host->controllers, sizeof(host->controllers), "%s%s%s",
+                   (process->capabilities & BACKEND_CAP_CPU_LIMIT) != 0 ? "cpu " : "",
+                   (process->capabilities & BACKEND_CAP_MEMORY_LIMIT) != 0 ? "memory " : "",
+                   (process->capabilities & BACKEND_CAP_PIDS_LIMIT) != 0 ? "pids" : "");
+}
+
+static void make_agent(struct program *program)
+{
+    const struct agent_config *config = program->config;
+    struct agent_setup setup = {
+        .loop = program->loop,
+        .backends[RUNTIME_KIND_PROCESS] = program->process_backend,
+        .default_kind = config->runtime,
+        .limits = agent_limits_default(),
+        .capacity = config->capacity,
+        .policy = program->policy,
+        .min_isolation = config->min_isolation,
+        .allow_loader_env = config->allow_loader_env,
+        .draining = on_draining,
+        .ctx = program,
+    };
+    setup.limits.max_sandboxes = config->max_sandboxes;
+    setup.limits.max_processes = config->max_processes;
+    setup.limits.output_retain_bytes = config->output_retain_bytes;
+    setup.limits.output_total_bytes = config->output_retain_total_bytes;
+    setup.limits.exit_retain_ns = config->exit_retain_ns;
+    setup.limits.exit_retain_count = config->exit_retain_count;
+    setup.limits.max_message_bytes = (uint32_t)config->max_message_bytes;
+    setup.limits.drain_timeout_ns = config->drain_timeout_ns;
+    program->agent = agent_new(&setup);
+    program->service.loop = program->loop;
+    program->service.agent = program->agent;
+    program->service.version = OSA_VERSION;
+}
+
+/* A path of TCP without TLS needs a token; when none was named, one is made where clients look. */
+static enum osa_code make_token(struct program *program, struct osa_error *err)
+{
+    const struct agent_config *config = program->config;
+    bool tcp = false;
+    bool made = false;
+    for (size_t i = 0; i < config->listen.count; i++)
+        tcp |= strncmp(config->listen.items[i], "unix:", 5) != 0;
+    if (config->token_file != NULL)
+        (void)snprintf(program->token_file, sizeof(program->token_file), "%s", config->token_file);
+    else if (tcp && config->tls_client_ca == NULL) {
+        char dir[PATH_MAX - 8];
+        osa_runtime_dir(dir, sizeof(dir));
+        (void)snprintf(program->token_file, sizeof(program->token_file), "%s/token", dir);
+    } else
+        return OSA_OK;
+    enum osa_code code = token_file_make(program->token_file, &made, err);
+    if (made)
+        osa_log(OSA_LOG_INFO, "agent", "made a token", OSA_S("file", program->token_file));
+    return code;
+}
+
+/* Sockets by default lie in a directory of the agent's own, which may not be there yet. */
+static void make_runtime_dir(void)
+{
+    char dir[PATH_MAX];
+    osa_runtime_dir(dir, sizeof(dir));
+    (void)mkdir(dir, 0700); /* listening says what is wrong with it */
+}
+
+static enum osa_code make_server(struct program *program, struct osa_error *err)
+{
+    const struct agent_config *config = program->config;
+    struct rpc_listen *listens = calloc(config->listen.count, sizeof(*listens));
+    if (listens == NULL)
+        return osa_fail_errno(err, ENOMEM, "listen");
+    for (size_t i = 0; i < config->listen.count; i++)
+        listens[i] = (struct rpc_listen){ config->listen.items[i], config->unix_mode };
+    static struct rpc_server_config server; /* borrowed until rpc_server_free() */
+    server = (struct rpc_server_config){
+        .loop = program->loop,
+        .listens = listens,
+        .listen_count = config->listen.count,
+        .credentials = { .cert = config->tls_cert,
+                         .key = config->tls_key,
+                         .client_ca = config->tls_client_ca,
+                         .token_file = program->token_file[0] != '\0' ? program->token_file : NULL,
+                         .viewer_token_file = config->viewer_token_file },
+        .uids = config->unix_uids,
+        .uid_count = config->unix_uid_count,
+        .reflection = config->reflection,
+        .health = config->health_access,
+        .descriptor_set = osa_descriptor_set,
+        .descriptor_set_len = osa_descriptor_set_size,
+        .max_message_bytes = (size_t)config->max_message_bytes,
+        .send_queue_bytes = SEND_QUEUE_BYTES,
+        .max_streams = MAX_STREAMS,
+        .audit = on_audit,
+    };
+    enum osa_code code = rpc_server_new(&server, &program->server, err);
+    if (code == OSA_OK)
+        code =
+            rpc_server_add_service(program->server, &service_sandbox_agent, &program->service, err);
+    return code;
+}
+
+struct first_sandbox {
+    bool done;
+    struct osa_error error;
+    char id[64];
+};
+
+static void on_first_sandbox(void *ctx, struct sandbox *sandbox, const struct osa_error *error)
+{
+    struct first_sandbox *first = ctx;
+    first->done = true;
+    if (error != NULL)
+        first->error = *error;
+    else
+        (void)snprintf(first->id, sizeof(first->id), "%s", sandbox->id);
+}
+
+static enum osa_code make_default_sandbox(struct program *program, struct osa_error *err)
+{
+    struct first_sandbox first = { 0 };
+    if (!program->config->sandbox)
+        return OSA_OK;
+    sandbox_create(program->agent, sandbox_request_new(), on_first_sandbox, &first);
+    while (!first.done)
+        (void)osa_loop_run_once(program->loop, OSA_NEVER);
+    if (first.error.code != OSA_OK) {
+        *err = first.error;
+        return osa_wrap(err, "--sandbox");
+    }
+    agent_set_default_sandbox(program->agent, first.id);
+    return OSA_OK;
+}
+
+static void log_serving(const struct program *program)
+{
+    const struct osa_strings *listen = &program->config->listen;
+    for (size_t i = 0; i < listen->count; i++) {
+        uint16_t port = rpc_server_port(program->server, i);
+        osa_log(OSA_LOG_INFO, "agent", "serving", OSA_S("listen", listen->items[i]),
+                OSA_U("port", port), OSA_S("version", OSA_VERSION));
+    }
+}
+
+static enum osa_code start(struct program *program, struct osa_error *err)
+{
+    static const struct process_backend_config process_config;
+    sigset_t signals;
+    enum osa_code code;
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
+    program->signals.received = on_signal;
+
+    if ((code = process_backend_start_launcher(err)) != OSA_OK ||
+        (code = osa_harden_self(err)) != OSA_OK || (code = osa_loop_new(&program->loop, err)) ||
+        (code = osa_signals_open(program->loop, &program->signals, &signals, err)) != OSA_OK ||
+        (code = load_policy(program, err)) != OSA_OK ||
+        (code = process_backend_open(program->loop, &process_config, &program->process_backend,
+                                     err)) != OSA_OK)
+        return code;
+    (void)osa_raise_nofile();
+    fill_host(&program->service.host,
+              program->process_backend->ops->info(program->process_backend));
+    make_agent(program);
+    make_runtime_dir();
+    if ((code = make_token(program, err)) != OSA_OK)
+        return code;
+    rpc_init();
+    if ((code = make_server(program, err)) != OSA_OK ||
+        (code = make_default_sandbox(program, err)) != OSA_OK)
+        return code;
+    return rpc_server_start(program->server, err);
+}
+
+/* After a start that failed: what was made so far goes in order, without waiting for anybody. */
+static void stop_quickly(struct program *program)
+{
+    if (program->agent != NULL && !program->stopped) {
+        agent_shutdown(program->agent, on_agent_stopped, program);
+        while (!program->stopped)
+            (void)osa_loop_run_once(program->loop, OSA_NEVER);
+    }
+}
+
+static void done(struct program *program)
+{
+    rpc_server_free(program->server);
+    agent_free(program->agent);
+    if (program->process_backend != NULL)
+        program->process_backend->ops->close(program->process_backend);
+    policy_document_unref(program->policy);
+    osa_signals_close(&program->signals);
+    osa_loop_free(program->loop);
+    agent_config_free(program->config);
+}
+
+static int serve(int argc, const char *const *argv)
+{
+    static struct program program;
+    struct osa_error err = { 0 };
+    if (agent_config_load(argc, argv, &program.config, &err) != OSA_OK) {
+        (void)fprintf(stderr, "openshell-agent: %s\n", err.text);
+        return 2;
+    }
+    if (commands_show_help(program.config)) {
+        agent_config_free(program.config);
+        return 0;
+    }
+    (void)umask(077);
+    osa_log_setup(program.config->log_level, program.config->log_format, STDERR_FILENO);
+    enum osa_code code = start(&program, &err);
+    if (code == OSA_OK) {
+        log_serving(&program);
+        osa_loop_run(program.loop);
+    } else {
+        osa_log_error(OSA_LOG_ERROR, "agent", "cannot start", &err);
+        stop_quickly(&program);
+    }
+    done(&program);
+    return code == OSA_OK ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    const char *const *rest = (const char *const *)argv + 2;
+    const char *command = argc > 1 ? argv[1] : "";
+    if (strcmp(command, "serve") == 0)
+        return serve(argc - 2, rest);
+    if (strcmp(command, "health") == 0)
+        return commands_health(argc - 2, rest);
+    if (strcmp(command, "drain") == 0)
+        return commands_drain(argc - 2, rest);
+    return commands_usage(command);
+}
