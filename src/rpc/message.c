@@ -5,7 +5,9 @@
  * memory, and no string in it is longer than strlen() says.
  *
  * It is as strict as protobuf-c where that refuses (groups, a wire type that does not fit the
- * field), so that the caller gets a field's name instead of a bare NULL.
+ * field), so that the caller gets a field's name instead of a bare NULL. A singular message that
+ * comes twice is refused, too: the two should be merged, which protobuf-c 1.4 gets wrong where
+ * they have a oneof (it fails) and where they are members of one (the first is lost).
  */
 #include "rpc/message.h"
 #include "rpc/message_internal.h"
@@ -16,11 +18,15 @@
 
 const struct rpc_scan_limits rpc_scan_default = { .depth = 64, .elements = 65536 };
 
+#define MAX_FIELDS                                                                                 \
+    256 /* of a message type; of a larger one, only the first are checked for doubles */
+
 /* One message on the way down; the chain spells the dotted name of a field. */
 struct frame {
     const struct frame *outer;
     const char *field; /* of this message that is being scanned; NULL before the first */
     uint32_t depth;
+    uint64_t seen[MAX_FIELDS / 64]; /* singular messages, by their row in the descriptor */
 };
 
 struct scan {
@@ -144,6 +150,19 @@ static enum osa_code scan_message(struct scan *scan, const struct frame *outer,
                                   const ProtobufCMessageDescriptor *type, const uint8_t *data,
                                   size_t len);
 
+static bool seen_before(struct frame *frame, const ProtobufCMessageDescriptor *type,
+                        const ProtobufCFieldDescriptor *field)
+{
+    size_t row = (size_t)(field - type->fields);
+    if (field->label == PROTOBUF_C_LABEL_REPEATED || field->type != PROTOBUF_C_TYPE_MESSAGE ||
+        row >= MAX_FIELDS)
+        return false;
+    uint64_t bit = UINT64_C(1) << row % 64;
+    bool before = (frame->seen[row / 64] & bit) != 0;
+    frame->seen[row / 64] |= bit;
+    return before;
+}
+
 static enum osa_code scan_value(struct scan *scan, const struct frame *frame,
                                 const ProtobufCFieldDescriptor *field,
                                 const struct wire_field *value)
@@ -178,6 +197,8 @@ static enum osa_code scan_message(struct scan *scan, const struct frame *outer,
         frame.field = field != NULL ? field->name : NULL;
         if (wrong == NULL && (value.type == WIRE_GROUP_START || value.type == WIRE_GROUP_END))
             wrong = "uses a group, which proto3 does not have";
+        if (wrong == NULL && field != NULL && seen_before(&frame, type, field))
+            wrong = "is there twice";
         if (wrong != NULL)
             return refuse(scan, &frame, OSA_INVALID_ARGUMENT, wrong);
         enum osa_code code = count(scan, &frame, 1);
