@@ -84,7 +84,7 @@ struct network_denial {
 
 /**
  * struct network_events - What the network of a sandbox reports; outlives the link
- * @denied: at most 10 at once and 5 a second; network_denied_total() counts all
+ * @denied: at most 10 at once and 5 a second; network_denied_total() counts all. Must not detach
  */
 struct network_events {
     void (*denied)(struct network_events *self, const struct network_denial *denial);
@@ -119,5 +119,9 @@ bool network_gateway(const struct network_link *link, struct in_addr *ret_v4,
 /** network_denied_total() - Refused packets so far, from the kernel's counter; 0 when it cannot be read */
 uint64_t network_denied_total(struct network_link *link);
 
-/** network_detach() - Remove the veth pair, give the addresses back. NULL is fine */
+/**
+ * network_detach() - Forget the network, give the addresses back. NULL is fine
+ * The veth pair goes with the namespace: soon after its last process and descriptor are gone. To
+ * delete it by hand would stop the loop for some 10 ms (the kernel waits for RCU).
+ */
 void network_detach(struct network_link *link);
