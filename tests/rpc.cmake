@@ -6,3 +6,6 @@ target_link_libraries(osa_rpc_rig PUBLIC osa_rpc osa_proto_rpc_test PRIVATE PkgC
 osa_test(unit rpc/message osa_rpc osa_proto_rpc_test osa_proto_google)
 osa_test(unit rpc/server osa_rpc_rig osa_proto_rpc)
 osa_test(unit rpc/standard osa_rpc_rig osa_proto_rpc osa_descriptors)
+target_sources(osa_rpc_rig PRIVATE unit/rpc/pki.c)
+target_link_libraries(osa_rpc_rig PRIVATE osa_grpc_core) # its OpenSSL
+osa_test(unit rpc/access osa_rpc_rig)

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 enum osa_code osa_peer_credentials(int fd, uint32_t *ret_uid, int32_t *ret_pid,
                                    struct osa_error *err)
@@ -18,5 +20,7 @@ enum osa_code osa_peer_credentials(int fd, uint32_t *ret_uid, int32_t *ret_pid,
 
 int osa_accept(int fd)
 {
-    return accept4(fd, /* addr= */ NULL, /* addrlen= */ NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    /* Not accept4(3): src/rpc wraps that for gRPC core, with another answer to EMFILE. */
+    return (int)syscall(SYS_accept4, fd, /* addr= */ NULL, /* addrlen= */ NULL,
+                        SOCK_CLOEXEC | SOCK_NONBLOCK);
 }

@@ -151,7 +151,11 @@ static grpc_ssl_certificate_config_reload_status fetch(void *user_data,
         return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_FAIL;
     }
     grpc_ssl_pem_key_cert_pair pair = { set.text[PEM_KEY], set.text[PEM_CERT] };
-    *config = grpc_ssl_server_certificate_config_create(set.text[PEM_CLIENT_CA], &pair, 1);
+    /* Core asserts that there are roots, even where no client certificate is asked for and they are
+     * never looked at; then our own certificate stands in. */
+    const char *roots =
+        set.text[PEM_CLIENT_CA] != NULL ? set.text[PEM_CLIENT_CA] : set.text[PEM_CERT];
+    *config = grpc_ssl_server_certificate_config_create(roots, &pair, 1);
     osa_log(OSA_LOG_INFO, "rpc", "certificates read", OSA_S("cert", store->paths[PEM_CERT]));
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
 }

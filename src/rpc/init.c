@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/log.h"
+#include "rpc/accept_guard.h"
 #include "rpc/rpc.h"
 
 #include <grpc/grpc.h>
@@ -46,6 +47,9 @@ static void init_once(void)
     gpr_set_log_verbosity(osa_log_enabled(OSA_LOG_DEBUG) ? GPR_LOG_SEVERITY_INFO
                                                          : GPR_LOG_SEVERITY_ERROR);
     grpc_init();
+#ifdef __linux__
+    rpc_accept_guard_init();
+#endif
 }
 
 void rpc_init(void)
