@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-# The process backend and its launcher.
+# The process backend and its launcher. Each test runs at each level of isolation, as its argument.
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
   add_library(process_fixture STATIC integration/process_fixture.c)
   target_include_directories(process_fixture PRIVATE ${CMAKE_SOURCE_DIR}/tests)
   target_link_libraries(process_fixture PUBLIC osa_backend_process osa_policy PkgConfig::CMOCKA)
   osa_test(unit launcher/plan osa_launcher)
-  osa_test(integration process_engine process_fixture)
+  foreach(name process_engine process_confine)
+    osa_test(integration ${name} process_fixture)
+    foreach(level full rootless)
+      add_test(NAME integration.${name}.${level} COMMAND test_integration_${name} ${level})
+      set_tests_properties(integration.${name}.${level} PROPERTIES LABELS integration
+        SKIP_RETURN_CODE 77 TIMEOUT 120)
+    endforeach()
+  endforeach()
 endif()

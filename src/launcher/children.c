@@ -20,9 +20,11 @@ static void send_or_ignore(int sock, struct launcher_message *head, const void *
 
 void report_failed(int sock, uint64_t key, const struct start_report *report)
 {
-    struct launcher_message head = {
-        .type = LAUNCHER_FAILED, .key = key, .stage = report->stage, .sys_errno = report->sys_errno
-    };
+    struct launcher_message head = { .type = LAUNCHER_FAILED,
+                                     .key = key,
+                                     .stage = report->stage,
+                                     .code = report->code,
+                                     .sys_errno = report->sys_errno };
     send_or_ignore(sock, &head, report->detail, strlen(report->detail) + 1, NULL, 0);
 }
 
@@ -76,7 +78,8 @@ void report_exited(int sock, uint64_t key, int status, const struct rusage *usag
 }
 
 void keeper_run(int sock, uint64_t key, const struct sandbox_plan *sandbox,
-                const struct launch_plan *plan, struct wire_packet *packet, pid_t parent)
+                const struct identity *identity, const struct launch_plan *plan,
+                struct wire_packet *packet, pid_t parent)
 {
     struct started started;
     struct start_report report = { .stage = LAUNCH_STAGE_FORK };
@@ -89,7 +92,7 @@ void keeper_run(int sock, uint64_t key, const struct sandbox_plan *sandbox,
         report_failed(sock, key, &report);
         _exit(0);
     }
-    if (process_start(sandbox, plan, packet, &started, &report) < 0) {
+    if (process_start(sandbox, identity, plan, packet, &started, &report) < 0) {
         report_failed(sock, key, &report);
         _exit(0);
     }

@@ -29,5 +29,5 @@ bool has_children(void);
  * never began). A keeper that ends otherwise was killed by the workload.
  */
 void keeper_run(int sock, uint64_t key, const struct sandbox_plan *sandbox,
-                const struct launch_plan *plan, struct wire_packet *packet, pid_t parent)
-    __attribute__((noreturn));
+                const struct identity *identity, const struct launch_plan *plan,
+                struct wire_packet *packet, pid_t parent) __attribute__((noreturn));

@@ -19,9 +19,14 @@
 
 #include "base/fd.h"
 #include "launcher/children.h"
+#include "launcher/landlock.h"
+#include "launcher/mounts_plan.h"
+#include "launcher/namespaces.h"
 #include "launcher/pid_table.h"
+#include "launcher/privileges.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -39,6 +44,9 @@ struct init {
     int signals; /* owned: signalfd of SIGCHLD and SIGTERM */
     bool is_pid_1;
     pid_t zygote; /* 0 with a pid namespace: outside of it */
+    uid_t uid;    /* the agent's, outside */
+    gid_t gid;
+    struct identity identity; /* of processes that name no user */
     const struct sandbox_plan *plan;
     struct wire_buffer *buffer;
     struct pid_table children;
@@ -67,9 +75,18 @@ static void end(const struct init *init, int status)
     _exit(status);
 }
 
-static void set_up(struct init *init)
+static void fail_with(int sock, enum launch_stage stage, const struct osa_error *err)
+    __attribute__((noreturn));
+static void fail_with(int sock, enum launch_stage stage, const struct osa_error *err)
 {
-    const struct sandbox_plan *plan = init->plan;
+    struct start_report report;
+    (void)start_report_error(&report, stage, err);
+    report_failed(sock, 0, &report);
+    _exit(0);
+}
+
+static void watch_signals(struct init *init)
+{
     if (prctl(PR_SET_PDEATHSIG, init->is_pid_1 ? SIGKILL : SIGTERM, 0, 0, 0) < 0 ||
         (!init->is_pid_1 && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0))
         fail(init->sock, LAUNCH_STAGE_FORK, errno, "prctl");
@@ -81,11 +98,107 @@ static void set_up(struct init *init)
     init->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (init->signals < 0)
         fail(init->sock, LAUNCH_STAGE_FORK, errno, "signalfd");
-    if ((plan->flags & SANDBOX_PLAN_NO_NEW_PRIVS) != 0 &&
+}
+
+/*
+ * A user namespace made without privilege holds one user, the agent's, under its own number. The
+ * maps are files of /proc/self, which belong to root unless their process is dumpable.
+ */
+static void enter_namespaces(const struct init *init)
+{
+    const struct sandbox_plan *plan = init->plan;
+    struct osa_error err;
+    if ((plan->namespaces & PLAN_NS_USER) != 0) {
+        (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+        int rc = namespace_map_self(init->uid, init->gid);
+        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        if (rc < 0)
+            fail(init->sock, LAUNCH_STAGE_NAMESPACE, -rc, "uid_map");
+    }
+    if (plan->hostname.length > 0 &&
+        privileges_set_hostname(plan_text(plan, plan->hostname), &err) != OSA_OK)
+        fail_with(init->sock, LAUNCH_STAGE_NAMESPACE, &err);
+    if ((plan->namespaces & PLAN_NS_NET) != 0) {
+        int rc = namespace_raise_loopback();
+        if (rc < 0)
+            fail(init->sock, LAUNCH_STAGE_NETWORK, -rc, "lo");
+    }
+    if (privileges_new_session_keyring(&err) != OSA_OK)
+        fail_with(init->sock, LAUNCH_STAGE_KEYRING, &err);
+}
+
+/* Before the new root hides the files that say who it is, if the policy leaves them out. */
+static void resolve_user(struct init *init, int root_fd)
+{
+    struct osa_error err;
+    const char *user = plan_text(init->plan, init->plan->user);
+    enum osa_code code = user == NULL
+                             ? identity_default(root_fd, 0, &init->identity, &err)
+                             : identity_resolve(root_fd, user, NULL, 0, &init->identity, &err);
+    if (code != OSA_OK)
+        fail_with(init->sock, LAUNCH_STAGE_USER, &err);
+}
+
+static void build_root(struct init *init, struct launcher_ready *ready)
+{
+    static struct mounts_plan mounts;
+    const struct sandbox_plan *plan = init->plan;
+    struct mounts_report report;
+    struct osa_error err;
+    if (plan->rootfs.length == 0) {
+        resolve_user(init, AT_FDCWD);
+        return;
+    }
+    if (!mounts_plan_parse(plan_bytes(plan, plan->rootfs), plan->rootfs.length, &mounts))
+        fail(init->sock, LAUNCH_STAGE_PROTOCOL, EBADMSG, "mounts");
+    OSA_AUTO(osa_close_fd) int root = -1;
+    if (mounts.spec.root[0] != '\0') {
+        root = open(mounts.spec.root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (root < 0)
+            fail(init->sock, LAUNCH_STAGE_MOUNT, errno, mounts.spec.root);
+    }
+    resolve_user(init, root < 0 ? AT_FDCWD : root);
+    mounts.spec.root_fd = root;
+    mounts.spec.owner_uid = init->identity.uid;
+    mounts.spec.owner_gid = init->identity.gid;
+    if (mounts_enter(&mounts.spec, &report, &err) != OSA_OK)
+        fail_with(init->sock, LAUNCH_STAGE_MOUNT, &err);
+    ready->mounts_missing = report.missing;
+}
+
+static void apply_landlock(const struct init *init, struct launcher_ready *ready)
+{
+    const struct sandbox_plan *plan = init->plan;
+    if (plan->landlock.length == 0)
+        return;
+    const struct landlock_plan *rules =
+        landlock_plan_check(plan_bytes(plan, plan->landlock), plan->landlock.length);
+    if (rules == NULL)
+        fail(init->sock, LAUNCH_STAGE_PROTOCOL, EBADMSG, "landlock");
+    struct landlock_report report = { 0 };
+    OSA_AUTO(osa_close_fd) int ruleset = -1;
+    int rc = landlock_prepare(rules, &ruleset, &report);
+    if (rc == 0)
+        rc = landlock_enforce(rules, ruleset);
+    if (rc < 0)
+        fail(init->sock, LAUNCH_STAGE_LANDLOCK, -rc,
+             report.failed_path != 0 ? (const char *)rules + report.failed_path : "");
+    ready->landlock_applied = report.applied;
+    ready->landlock_skipped = report.skipped;
+}
+
+static void set_up(struct init *init)
+{
+    struct launcher_ready ready = { 0 };
+    watch_signals(init);
+    enter_namespaces(init);
+    build_root(init, &ready);
+    if ((init->plan->flags & SANDBOX_PLAN_NO_NEW_PRIVS) != 0 &&
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         fail(init->sock, LAUNCH_STAGE_PRIVILEGES, errno, "no_new_privs");
-    struct launcher_message ready = { .type = LAUNCHER_READY };
-    if (wire_send(init->sock, &ready, NULL, 0, NULL, 0, 0) < 0)
+    apply_landlock(init, &ready);
+    struct launcher_message head = { .type = LAUNCHER_READY };
+    if (wire_send(init->sock, &head, &ready, sizeof(ready), NULL, 0, 0) < 0)
         _exit(0);
 }
 
@@ -98,7 +211,7 @@ static void spawn_with_keeper(struct init *init, struct wire_packet *packet,
     pid_t pid = fork();
     if (pid == 0) {
         (void)close(init->signals);
-        keeper_run(init->sock, key, init->plan, plan, packet, self);
+        keeper_run(init->sock, key, init->plan, &init->identity, plan, packet, self);
     }
     if (pid < 0) {
         report.sys_errno = errno;
@@ -115,7 +228,7 @@ static void spawn_directly(struct init *init, struct wire_packet *packet,
     struct started started;
     struct start_report report;
     uint64_t key = packet->head.key;
-    if (process_start(init->plan, plan, packet, &started, &report) < 0) {
+    if (process_start(init->plan, &init->identity, plan, packet, &started, &report) < 0) {
         report_failed(init->sock, key, &report);
         return;
     }
@@ -159,15 +272,25 @@ static void handle_group_signal(const struct init *init, const struct wire_packe
     }
 }
 
-static void send_done(const struct init *init, uint64_t key)
+static void send_done(const struct init *init, uint64_t key, int sys_errno)
 {
-    struct launcher_message head = { .type = LAUNCHER_DONE, .key = key };
+    struct launcher_message head = { .type = LAUNCHER_DONE, .key = key, .sys_errno = sys_errno };
     (void)wire_send(init->sock, &head, NULL, 0, NULL, 0, 0);
 }
 
-/* kill(-1) reaches all of the namespace but pid 1 in one go: no fork slips through, kill(2). */
+/*
+ * kill(-1) reaches all of the namespace but pid 1 in one go: no fork slips through, kill(2). But not
+ * where keepers stand for other trees.
+ */
 static void handle_kill_all(struct init *init, const struct wire_packet *packet)
 {
+    for (size_t i = 0; i < init->children.size; i++) {
+        const struct pid_entry *entry = &init->children.slots[i];
+        if (entry->pid != 0 && entry->tag == CHILD_KEEPER) {
+            send_done(init, packet->head.key, EBUSY);
+            return;
+        }
+    }
     if (init->is_pid_1)
         (void)kill(-1, SIGKILL);
     init->kill_all = true;
@@ -226,26 +349,33 @@ static void drain_signals(struct init *init)
     }
 }
 
-void init_run(int sock, const struct sandbox_plan *plan, struct wire_buffer *buffer)
+void init_run(int sock, const struct sandbox_plan *plan, uid_t uid, gid_t gid,
+              struct wire_buffer *buffer)
 {
-    struct init init = {
-        .sock = sock, .is_pid_1 = getpid() == 1, .zygote = getppid(), .plan = plan, .buffer = buffer
-    };
-    set_up(&init);
+    static struct init the_init;
+    struct init *init = &the_init;
+    *init = (struct init){ .sock = sock,
+                           .is_pid_1 = getpid() == 1,
+                           .zygote = getppid(),
+                           .uid = uid,
+                           .gid = gid,
+                           .plan = plan,
+                           .buffer = buffer };
+    set_up(init);
     for (;;) {
-        struct pollfd fds[2] = { { .fd = init.sock, .events = POLLIN },
-                                 { .fd = init.signals, .events = POLLIN } };
+        struct pollfd fds[2] = { { .fd = init->sock, .events = POLLIN },
+                                 { .fd = init->signals, .events = POLLIN } };
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
-            end(&init, 1);
+            end(init, 1);
         if (fds[1].revents != 0) {
-            drain_signals(&init);
-            reap(&init);
+            drain_signals(init);
+            reap(init);
         }
         if (fds[0].revents != 0)
-            handle_packet(&init);
-        if (init.kill_all && !has_children()) {
-            init.kill_all = false;
-            send_done(&init, init.kill_key);
+            handle_packet(init);
+        if (init->kill_all && !has_children()) {
+            init->kill_all = false;
+            send_done(init, init->kill_key, 0);
         }
     }
 }

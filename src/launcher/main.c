@@ -38,6 +38,8 @@
 struct zygote {
     int sock;    /* owned */
     int signals; /* owned: signalfd of SIGCHLD */
+    uid_t uid;
+    gid_t gid;
     struct pid_table inits;
     uint64_t *gone; /* owned: keys of inits that died while something may be left of them */
     size_t gone_count;
@@ -62,7 +64,7 @@ static void become_init(int sock, const struct sandbox_plan *plan)
 {
     (void)close(zygote.sock);
     (void)close(zygote.signals);
-    init_run(sock, plan, &zygote.buffer);
+    init_run(sock, plan, zygote.uid, zygote.gid, &zygote.buffer);
 }
 
 /* ---- in the zygote ---- */
@@ -214,6 +216,8 @@ static bool set_up(void)
 {
     struct stat st;
     zygote.sock = LAUNCHER_SOCKET_FD;
+    zygote.uid = geteuid();
+    zygote.gid = getegid();
     if (fstat(zygote.sock, &st) < 0 || !S_ISSOCK(st.st_mode) || !replace_stdio() ||
         fcntl(zygote.sock, F_SETFD, FD_CLOEXEC) < 0)
         return false;

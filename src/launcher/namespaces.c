@@ -6,8 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 static const struct {
     uint32_t bit;
@@ -41,4 +44,14 @@ int namespace_map_self(uid_t uid, gid_t gid)
         return rc;
     (void)snprintf(text, sizeof(text), "%u %u 1", gid, gid);
     return osa_write_file(AT_FDCWD, "/proc/self/gid_map", text);
+}
+
+int namespace_raise_loopback(void)
+{
+    OSA_AUTO(osa_close_fd) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq request = { .ifr_name = "lo" };
+    if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request) < 0)
+        return -errno;
+    request.ifr_flags |= IFF_UP;
+    return ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
 }

@@ -15,3 +15,6 @@ int namespace_clone_flags(uint32_t namespaces);
  * Return: 0 or -errno.
  */
 int namespace_map_self(uid_t uid, gid_t gid);
+
+/** namespace_raise_loopback() - Bring lo up in the caller's new network namespace. Return: 0 or -errno */
+int namespace_raise_loopback(void);

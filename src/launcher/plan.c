@@ -54,6 +54,7 @@ const struct sandbox_plan *sandbox_plan_check(const void *data, size_t len)
                 blob_fits(plan->rootfs, head, len) && blob_fits(plan->landlock, head, len) &&
                 (plan->rootfs.length == 0 || plan->rootfs.offset % 8 == 0) &&
                 (plan->landlock.length == 0 || plan->landlock.offset % 8 == 0) &&
+                text_fits(plan, plan->user, head, len) &&
                 text_fits(plan, plan->hostname, head, len);
     return good ? plan : NULL;
 }

@@ -45,9 +45,8 @@ enum {
 
 /* struct sandbox_plan.flags */
 enum {
-    SANDBOX_PLAN_NO_NEW_PRIVS = 1u << 0,    /* init sets it for itself and so for all */
-    SANDBOX_PLAN_PRIVATE_PTS = 1u << 1,     /* /dev/ptmx of the sandbox makes its terminals */
-    SANDBOX_PLAN_DROP_PRIVILEGES = 1u << 2, /* processes lose every capability */
+    SANDBOX_PLAN_NO_NEW_PRIVS = 1u << 0, /* init sets it for itself and so for all */
+    SANDBOX_PLAN_KEEP_IDS = 1u << 1, /* the agent's own user is the only one: nothing to change */
 };
 
 /**
@@ -58,6 +57,7 @@ enum {
  * @rootfs:     input of the mounts module (launcher/mounts.h); absent: the agent's own root
  * @landlock:   input of the Landlock module (launcher/landlock.h); absent: none
  * @seccomp:    struct sock_filter[], loaded by each process last; absent: none
+ * @user:       of processes that name none, as in struct launch_plan; absent: identity_default()
  * @hostname:   one string; absent: as it is
  */
 struct sandbox_plan {
@@ -69,6 +69,7 @@ struct sandbox_plan {
     struct plan_blob rootfs;
     struct plan_blob landlock;
     struct plan_blob seccomp;
+    struct plan_blob user;
     struct plan_blob hostname;
 };
 
@@ -82,6 +83,7 @@ struct plan_rlimit {
 /* struct launch_plan.flags */
 enum {
     LAUNCH_TTY = 1u << 0,        /* a terminal; else three stdio descriptors come along */
+    LAUNCH_TTY_GIVEN = 1u << 3,  /* with TTY: its slave comes along, for init cannot open one */
     LAUNCH_KEEPER = 1u << 1,     /* a subreaper of its own, which keeps the tree together */
     LAUNCH_ALLOW_CORE = 1u << 2, /* RLIMIT_CORE stands in rlimits: core files are wanted */
 };

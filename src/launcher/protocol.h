@@ -60,6 +60,8 @@ enum launch_stage {
     LAUNCH_STAGE_SECCOMP,
     LAUNCH_STAGE_EXEC,
     LAUNCH_STAGE_NETWORK,
+    LAUNCH_STAGE_CAPABILITIES,
+    LAUNCH_STAGE_KEYRING,
     LAUNCH_STAGE_COUNT
 };
 
@@ -69,6 +71,8 @@ enum { LAUNCHER_BODY_IN_FD = 1u << 0 };
  * struct launcher_message - Head of each packet
  * @key:    chosen by the agent: of a sandbox on the zygote's socket, of a process or request on an init's
  * @stage, @sys_errno: with FAILED and DONE; DONE with both 0 is success
+ * @code:   with FAILED: enum osa_code where the step knows whose fault it is, and the body is then the
+ *          whole text; 0: the stage and errno tell
  * @length: bytes of the body, in the packet or in the first descriptor
  */
 struct launcher_message {
@@ -78,7 +82,7 @@ struct launcher_message {
     uint32_t stage;
     int32_t sys_errno;
     uint32_t length;
-    uint32_t reserved;
+    uint32_t code;
 };
 
 /* Body of PROBED: what this host lets the launcher do. Bits are PLAN_NS_*. */
@@ -91,6 +95,13 @@ struct launcher_probe {
     uint32_t seccomp;     /* 1: filters can be loaded */
     uint32_t group_pidfd; /* 1: pidfd_send_signal reaches process groups (Linux 6.9) */
     uint32_t private_pts; /* 1: devpts can be mounted in a new namespace */
+};
+
+/* Body of READY: what the set-up came to. */
+struct launcher_ready {
+    uint32_t mounts_missing; /* MOUNTS_NO_* of launcher/mounts.h */
+    uint32_t landlock_applied;
+    uint32_t landlock_skipped;
 };
 
 /* Body of SPAWNED; descriptors in this order: pidfd, keeper's pidfd if any, terminal if any. */
@@ -133,7 +144,10 @@ struct launcher_connect {
 };
 
 /* What a start that failed left to say, as body of FAILED after the head: one NUL-terminated text. */
-#define LAUNCHER_DETAIL_MAX 256
+#define LAUNCHER_DETAIL_MAX 512
 
 /** launch_stage_name() - "exec" for LAUNCH_STAGE_EXEC. Return: a constant; "unknown" for other numbers */
 const char *launch_stage_name(uint32_t stage);
+
+/** launch_stage_parse() - The reverse. Return: LAUNCH_STAGE_NONE for an unknown name or NULL */
+enum launch_stage launch_stage_parse(const char *name);

@@ -8,35 +8,37 @@
  * the kernel directly and touches nothing but its own stack and the report.
  *
  *   phase      does                                        needs                     must not yet
- *   prepare    argument vectors, terminal                  checked plan              –
+ *   prepare    user resolved, argument vectors, terminal   checked plan              –
  *   join       enters its cgroups                          cgroup files              drop privileges
  *   session    new session, controlling terminal, stdio    terminal or pipes         –
  *   close      every descriptor but 0, 1, 2                stdio in place            –
  *   rlimit     limits, no core dumps                       CAP_SYS_RESOURCE to raise drop privileges
- *   privileges parent-death signal, no_new_privs           rlimits set               –
+ *   privileges groups, ids, capabilities, no_new_privs     rlimits set               –
  *   cwd        working directory, as the final user        identity, all closed      –
  *   seccomp    the filter                                  everything above          call what it denies
  *   exec       empty signal mask, PATH search, execve      –                         –
  *
- * No core dumps: RLIMIT_CORE 0 is ignored for a core_pattern that pipes to a program, but the kernel
- * refuses the limit 1 there (fs/coredump.c keeps it for its own helpers), and a file needs more than
- * 1 byte. So 1 stops both. coredump_filter, which children inherit and exec keeps, is 0 as well.
+ * Landlock is not here: init is under the rules already, and its children with it (launcher/init.c).
  */
 #include "launcher/start.h"
 
 #include "base/fd.h"
+#include "launcher/privileges.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -47,12 +49,14 @@
 struct child {
     const struct sandbox_plan *sandbox;
     const struct launch_plan *plan;
-    const char **argv;  /* owned */
-    const char **envp;  /* owned */
-    const char *path;   /* value of the child's PATH */
-    int stdio[3];       /* borrowed */
-    int terminal_slave; /* owned; -1: pipes */
-    const int *cgroups; /* borrowed */
+    struct identity identity;
+    struct osa_error error; /* of the modules */
+    const char **argv;      /* owned */
+    const char **envp;      /* owned */
+    const char *path;       /* value of the child's PATH */
+    int stdio[3];           /* borrowed */
+    int terminal_slave;     /* owned; -1: pipes */
+    const int *cgroups;     /* borrowed */
     struct start_report *report;
 };
 
@@ -69,6 +73,15 @@ static int report(struct start_report *to, enum launch_stage stage, int sys_errn
     size_t len = strnlen(detail, sizeof(to->detail) - 1);
     memcpy(to->detail, detail, len);
     to->detail[len] = '\0';
+    return -1;
+}
+
+int start_report_error(struct start_report *to, enum launch_stage stage,
+                       const struct osa_error *err)
+{
+    enum launch_stage known = launch_stage_parse(err->stage);
+    (void)report(to, known != LAUNCH_STAGE_NONE ? known : stage, err->sys_errno, err->text);
+    to->code = err->code;
     return -1;
 }
 
@@ -113,28 +126,31 @@ static int close_others(const struct child *child)
     return 0;
 }
 
-static int set_rlimits(const struct child *child)
+static int set_rlimits(struct child *child)
 {
-    const struct plan_rlimit *limits = plan_bytes(child->plan, child->plan->rlimits);
-    size_t count = child->plan->rlimits.length / sizeof(*limits);
-    struct rlimit no_core = { 1, 1 };
-    if ((child->plan->flags & LAUNCH_ALLOW_CORE) == 0 && setrlimit(RLIMIT_CORE, &no_core) < 0)
-        return report(child->report, LAUNCH_STAGE_RLIMIT, errno, "core");
-    for (size_t i = 0; i < count; i++) {
-        struct rlimit limit = { limits[i].soft, limits[i].hard };
-        if (setrlimit((__rlimit_resource_t)limits[i].resource, &limit) < 0)
-            return report(child->report, LAUNCH_STAGE_RLIMIT, errno, "");
-    }
+    static_assert(sizeof(struct plan_rlimit) == sizeof(struct privileges_rlimit) &&
+                      offsetof(struct plan_rlimit, soft) ==
+                          offsetof(struct privileges_rlimit, soft),
+                  "limits are passed on as they stand in the plan");
+    size_t count = child->plan->rlimits.length / sizeof(struct plan_rlimit);
+    struct osa_error *err = &child->error;
+    if (privileges_set_rlimits(plan_bytes(child->plan, child->plan->rlimits), count, err) != OSA_OK)
+        return start_report_error(child->report, LAUNCH_STAGE_RLIMIT, err);
+    if ((child->plan->flags & LAUNCH_ALLOW_CORE) == 0 &&
+        privileges_disable_core_dumps(NULL, err) != OSA_OK)
+        return start_report_error(child->report, LAUNCH_STAGE_RLIMIT, err);
     return 0;
 }
 
-static int drop_privileges(const struct child *child)
+/* The parent-death signal comes after the change of ids, which would clear it. */
+static int drop_privileges(struct child *child)
 {
+    unsigned flags =
+        (child->sandbox->flags & SANDBOX_PLAN_KEEP_IDS) != 0 ? (unsigned)PRIVILEGES_KEEP_IDS : 0;
+    if (privileges_drop(&child->identity, flags, NULL, &child->error) != OSA_OK)
+        return start_report_error(child->report, LAUNCH_STAGE_PRIVILEGES, &child->error);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
         return report(child->report, LAUNCH_STAGE_PRIVILEGES, errno, "PR_SET_PDEATHSIG");
-    if ((child->sandbox->flags & SANDBOX_PLAN_NO_NEW_PRIVS) != 0 &&
-        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return report(child->report, LAUNCH_STAGE_PRIVILEGES, errno, "no_new_privs");
     return 0;
 }
 
@@ -189,7 +205,7 @@ static int run_program(const struct child *child)
 
 static int child_main(void *arg)
 {
-    const struct child *child = arg;
+    struct child *child = arg;
     if (join_cgroups(child) < 0 || take_session(child) < 0 || close_others(child) < 0 ||
         set_rlimits(child) < 0 || drop_privileges(child) < 0)
         _exit(127);
@@ -227,6 +243,11 @@ static int open_terminal(const struct launch_plan *plan, int *ret_master, int *r
     return 0;
 }
 
+static void free_list(const char ***list)
+{
+    free(*list);
+}
+
 static const char **string_list(const void *plan, struct plan_strings strings)
 {
     const char **list = malloc(((size_t)strings.count + 1) * sizeof(*list));
@@ -235,17 +256,65 @@ static const char **string_list(const void *plan, struct plan_strings strings)
     return list;
 }
 
+/* The files of users are those of the sandbox's root, as far as its policy lets them be read. */
+static int resolve_user(struct child *child)
+{
+    const struct launch_plan *plan = child->plan;
+    const char *user = plan_text(plan, plan->user);
+    if (user == NULL && plan->groups_set == 0)
+        return 0;
+    char own[32];
+    if (user == NULL) {
+        (void)snprintf(own, sizeof(own), "%u:%u", child->identity.uid, child->identity.gid);
+        user = own;
+    }
+    OSA_AUTO(free_list) const char **groups = NULL;
+    if (plan->groups_set != 0) {
+        groups = string_list(plan, plan->groups);
+        if (groups == NULL)
+            return report(child->report, LAUNCH_STAGE_FORK, ENOMEM, "");
+    }
+    if (identity_resolve(AT_FDCWD, user, groups, 0, &child->identity, &child->error) != OSA_OK)
+        return start_report_error(child->report, LAUNCH_STAGE_USER, &child->error);
+    return 0;
+}
+
+/*
+ * What is private to the process becomes its user's, so that it can open it again by a path such as
+ * /dev/stdout. Not /dev/null, which is the host's. Without the privilege the user is the agent's own.
+ */
+static void give_stdio(const struct child *child)
+{
+    const int fds[] = { child->stdio[0], child->stdio[1], child->stdio[2], child->terminal_slave };
+    struct stat st;
+    if ((child->sandbox->flags & SANDBOX_PLAN_KEEP_IDS) != 0)
+        return;
+    for (unsigned i = 0; i < OSA_ARRAY_LEN(fds); i++) {
+        bool private = fds[i] >= 0 && fstat(fds[i], &st) == 0 &&
+                       (S_ISFIFO(st.st_mode) || fds[i] == child->terminal_slave);
+        if (private)
+            (void)!fchown(fds[i], child->identity.uid, child->identity.gid);
+    }
+}
+
 static int prepare(struct child *child, const struct wire_packet *packet, int *ret_master)
 {
     const struct launch_plan *plan = child->plan;
-    unsigned stdio = (plan->flags & LAUNCH_TTY) != 0 ? 0 : 3;
+    bool tty = (plan->flags & LAUNCH_TTY) != 0;
+    bool given = tty && (plan->flags & LAUNCH_TTY_GIVEN) != 0;
+    unsigned stdio = !tty ? 3 : given ? 1 : 0;
     if (packet->fd_count != stdio + plan->cgroup_fds)
         return report(child->report, LAUNCH_STAGE_PROTOCOL, EBADMSG, "descriptors");
-    for (unsigned i = 0; i < stdio; i++)
+    for (unsigned i = 0; i < stdio && !tty; i++)
         child->stdio[i] = packet->fds[i];
+    if (given) {
+        child->terminal_slave = fcntl(packet->fds[0], F_DUPFD_CLOEXEC, 3);
+        if (child->terminal_slave < 0)
+            return report(child->report, LAUNCH_STAGE_TTY, errno, "");
+    }
     child->cgroups = packet->fds + stdio;
-    if (plan->user.length > 0 || plan->groups_set != 0)
-        return report(child->report, LAUNCH_STAGE_USER, ENOTSUP, "");
+    if (resolve_user(child) < 0)
+        return -1;
     child->argv = string_list(plan, plan->argv);
     child->envp = string_list(plan, plan->env);
     if (child->argv == NULL || child->envp == NULL)
@@ -255,8 +324,9 @@ static int prepare(struct child *child, const struct wire_packet *packet, int *r
         if (strncmp(*env, "PATH=", 5) == 0)
             child->path = *env + 5;
     }
-    if ((plan->flags & LAUNCH_TTY) != 0)
-        return open_terminal(plan, ret_master, &child->terminal_slave, child->report);
+    if (tty && !given && open_terminal(plan, ret_master, &child->terminal_slave, child->report) < 0)
+        return -1;
+    give_stdio(child);
     return 0;
 }
 
@@ -267,14 +337,19 @@ static void child_done(const struct child *child)
     free(child->envp);
 }
 
-int process_start(const struct sandbox_plan *sandbox, const struct launch_plan *plan,
-                  const struct wire_packet *packet, struct started *ret_started,
-                  struct start_report *ret_report)
+int process_start(const struct sandbox_plan *sandbox, const struct identity *identity,
+                  const struct launch_plan *plan, const struct wire_packet *packet,
+                  struct started *ret_started, struct start_report *ret_report)
 {
     *ret_report = (struct start_report){ 0 };
     OSA_AUTO(child_done)
     struct child child = {
-        .sandbox = sandbox, .plan = plan, .terminal_slave = -1, .report = ret_report
+        .sandbox = sandbox,
+        .plan = plan,
+        .identity = *identity,
+        .stdio = { -1, -1, -1 },
+        .terminal_slave = -1,
+        .report = ret_report,
     };
     OSA_AUTO(osa_close_fd) int master = -1;
     OSA_AUTO(osa_close_fd) int pidfd = -1;

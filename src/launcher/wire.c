@@ -31,7 +31,18 @@ static const char *const stage_names[LAUNCH_STAGE_COUNT] = {
     [LAUNCH_STAGE_SECCOMP] = "seccomp",
     [LAUNCH_STAGE_EXEC] = "exec",
     [LAUNCH_STAGE_NETWORK] = "network",
+    [LAUNCH_STAGE_CAPABILITIES] = "capabilities",
+    [LAUNCH_STAGE_KEYRING] = "keyring",
 };
+
+enum launch_stage launch_stage_parse(const char *name)
+{
+    for (unsigned i = 1; name != NULL && i < LAUNCH_STAGE_COUNT; i++) {
+        if (strcmp(name, stage_names[i]) == 0)
+            return (enum launch_stage)i;
+    }
+    return LAUNCH_STAGE_NONE;
+}
 
 const char *launch_stage_name(uint32_t stage)
 {

@@ -91,9 +91,7 @@ static void child_starts_clean(void **state)
 static void failed_start_names_stage_and_errno(void **state)
 {
     (void)state;
-    char plain_file[] = "/tmp/osa-engine-XXXXXX"; /* made with mode 0600 */
-    OSA_AUTO(osa_close_fd) int plain_fd = mkstemp(plain_file);
-    assert_true(plain_fd >= 0);
+    static const char plain_file[] = "/usr/lib/os-release";
     const struct {
         const char *program;
         const char *cwd;
@@ -125,7 +123,6 @@ static void failed_start_names_stage_and_errno(void **state)
         assert_non_null(strstr(seen.error.text, cases[i].stage));
         seen_done(&seen);
     }
-    (void)unlink(plain_file);
     struct seen after; /* and the sandbox is as good as before */
     run(&box, &after, "echo fine");
     assert_string_equal(after.out.data, "fine\n");
@@ -506,6 +503,7 @@ static int kill_init(const struct seen *seen)
 }
 
 static const char *program;
+static const char *level;
 
 /* In a process of its own: a box with two sleepers, and then nothing but waiting. */
 static int be_doomed_agent(const char *nap_text)
@@ -526,8 +524,8 @@ static int be_doomed_agent(const char *nap_text)
 static pid_t start_doomed_agent(void)
 {
     pid_t pid;
-    static char doomed[] = "--doomed";
-    char *const argv[] = { (char *)(uintptr_t)program, doomed, (char *)(uintptr_t)nap(), NULL };
+    char *const argv[] = { (char *)(uintptr_t)program, (char *)(uintptr_t)level,
+                           (char *)(uintptr_t)nap(), NULL };
     assert_int_equal(posix_spawn(&pid, program, NULL, NULL, argv, environ), 0);
     return pid;
 }
@@ -578,9 +576,12 @@ static void killed_agent_leaves_nothing(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc == 3 && strcmp(argv[1], "--doomed") == 0)
+    if (!fixture_level(argc, argv))
+        return 77;
+    if (argc == 3)
         return be_doomed_agent(argv[2]);
     program = argv[0];
+    level = argc > 1 ? argv[1] : "restricted";
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(output_and_code_arrive),
         cmocka_unit_test(signal_death_is_told_apart),

@@ -8,8 +8,10 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #define PATIENCE_NS (10 * OSA_NS_PER_SEC)
@@ -35,15 +37,45 @@ static int open_descriptors(void)
 
 static int descriptors_before;
 
+static enum isolation_level level = ISOLATION_ANY;
+static const struct policy_document *policy;
+
+bool fixture_level(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "restricted";
+    const uid_t nobody = 65534;
+    if (strcmp(name, "full") == 0 && geteuid() == 0) {
+        level = ISOLATION_FULL;
+        return true;
+    }
+    if (strcmp(name, "restricted") == 0) {
+        level = ISOLATION_RESTRICTED;
+        return true;
+    }
+    bool dropped = geteuid() != 0 || (setgroups(0, NULL) == 0 && setgid(nobody) == 0 &&
+                                      setuid(nobody) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0);
+    if (strcmp(name, "rootless") == 0 && dropped) {
+        level = ISOLATION_ROOTLESS;
+        return true;
+    }
+    print_message("skipped: level %s needs another user\n", name);
+    return false;
+}
+
 int fixture_open(void **state)
 {
     (void)state;
     struct osa_error err;
-    const struct process_backend_config config = { 0 };
-    if (process_backend_start_launcher(&err) != OSA_OK || osa_loop_new(&loop, &err) != OSA_OK ||
+    const struct process_backend_config config = { .max_isolation = level };
+    if (policy_document_default(&policy, &err) != OSA_OK ||
+        process_backend_start_launcher(&err) != OSA_OK || osa_loop_new(&loop, &err) != OSA_OK ||
         process_backend_open(loop, &config, &backend, &err) != OSA_OK) {
         print_error("fixture: %s\n", err.text);
         return -1;
+    }
+    if (backend->ops->info(backend)->isolation.level != level) {
+        print_message("skipped: this host does not give the level\n");
+        _exit(77);
     }
     descriptors_before = open_descriptors();
     return 0;
@@ -55,6 +87,7 @@ int fixture_close(void **state)
     int after = open_descriptors();
     backend->ops->close(backend);
     osa_loop_free(loop);
+    policy_document_unref(policy);
     if (after != descriptors_before)
         print_error("fixture: %d descriptors before, %d after\n", descriptors_before, after);
     return after == descriptors_before ? 0 : -1;
@@ -112,12 +145,11 @@ struct sandbox_spec box_spec(void)
 {
     static const char *const no_env[] = { NULL };
     static char id[32];
-    static const struct policy_document empty_policy;
     (void)snprintf(id, sizeof(id), "box-%d-%u", getpid(), ++box_number);
     return (struct sandbox_spec){ .id = id,
                                   .image = "",
                                   .root = "",
-                                  .policy = &empty_policy,
+                                  .policy = policy,
                                   .workdir = "/",
                                   .env = no_env,
                                   .user = "",

@@ -37,6 +37,13 @@ struct box {
     struct osa_error error;
 };
 
+/**
+ * fixture_level() - Take the level from the program's first argument, for main(): "full", "rootless"
+ * (gives root up, becoming nobody) or "restricted"; before fixture_open()
+ * Return: false when this host or user cannot have it; it has then said so, and main() exits 77.
+ */
+bool fixture_level(int argc, char **argv);
+
 /** fixture_open() - Start the launcher and open the backend; cmocka group setup. fixture_close() checks that nothing is left */
 int fixture_open(void **state);
 int fixture_close(void **state);

@@ -10,6 +10,7 @@
  * one), a keeper of its own for each other; see launcher/init.c.
  */
 #include "backends/process/internal.h"
+#include "backends/process/landlock_plan.h"
 #include "backends/process/launcher.h"
 #include "backends/process/process.h"
 #include "base/clock.h"
@@ -19,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -66,19 +68,56 @@ static void on_zygote_lost(struct channel *channel, const char *reason)
     }
 }
 
-static void fill_info(struct process_backend *b)
+#define NAMESPACES_CORE                                                                            \
+    (NAMESPACE_MNT | NAMESPACE_PID | NAMESPACE_NET | NAMESPACE_IPC | NAMESPACE_UTS)
+
+/*
+ * The level that holds here whole, from what the launcher could do. FULL means that the agent is
+ * root and may change users; an agent that is root without the right to make namespaces gains
+ * nothing from a user namespace, for its user is still root outside.
+ */
+static enum isolation_level probe_level(const struct process_backend *b, enum isolation_level max,
+                                        unsigned *ret_namespaces)
+{
+    const struct launcher_probe *probe = &b->probe;
+    if (max == ISOLATION_ANY)
+        max = ISOLATION_FULL;
+    *ret_namespaces = 0;
+    if (geteuid() == 0) {
+        if (max < ISOLATION_FULL || (probe->namespaces_direct & NAMESPACES_CORE) != NAMESPACES_CORE)
+            return ISOLATION_RESTRICTED;
+        *ret_namespaces = probe->namespaces_direct;
+        return ISOLATION_FULL;
+    }
+    const unsigned needed = NAMESPACES_CORE | NAMESPACE_USER;
+    if (max < ISOLATION_ROOTLESS || (probe->namespaces_user & needed) != needed)
+        return ISOLATION_RESTRICTED;
+    *ret_namespaces = probe->namespaces_user;
+    return ISOLATION_ROOTLESS;
+}
+
+static void fill_info(struct process_backend *b, enum isolation_level max)
 {
     struct backend_info *info = &b->info;
     info->available = true;
-    info->isolation.level = ISOLATION_RESTRICTED;
-    info->isolation.no_new_privs = true;
-    info->isolation.network = NETWORK_HOST;
-    info->isolation.tree_kill = TREE_KILL_SWEEP;
+    struct isolation *isolation = &info->isolation;
+    isolation->level = probe_level(b, max, &isolation->namespaces);
+    isolation->no_new_privs = true;
+    isolation->capabilities_dropped = true;
+    isolation->landlock_abi = OSA_MIN(b->probe.landlock_abi, LANDLOCK_NEWEST_ABI);
+    bool own_network = (isolation->namespaces & NAMESPACE_NET) != 0;
+    isolation->network = own_network ? NETWORK_NONE : NETWORK_HOST;
+    bool own_pids = (isolation->namespaces & NAMESPACE_PID) != 0;
+    isolation->tree_kill = own_pids ? TREE_KILL_PID_NAMESPACE : TREE_KILL_SWEEP;
     info->capabilities = BACKEND_CAP_RLIMITS | BACKEND_CAP_TTY | BACKEND_CAP_ANY_SIGNAL |
                          BACKEND_CAP_GROUP_SIGNAL | BACKEND_CAP_TREE_SIGNAL |
                          BACKEND_CAP_TREE_KILL | BACKEND_CAP_RUSAGE;
-    (void)snprintf(info->isolation.degraded, sizeof(info->isolation.degraded),
-                   "filesystem policy, seccomp, namespaces and user are not applied");
+    if (geteuid() == 0)
+        info->capabilities |= BACKEND_CAP_USER;
+    if (isolation->landlock_abi > 0 || isolation->level > ISOLATION_RESTRICTED)
+        info->capabilities |= BACKEND_CAP_POLICY;
+    if ((isolation->namespaces & NAMESPACE_MNT) != 0)
+        info->capabilities |= BACKEND_CAP_ROOT;
 }
 
 static const struct backend_info *info_op(struct backend *b)
@@ -94,6 +133,9 @@ static void close_op(struct backend *base)
     channel_close(&b->zygote);
     launcher_reap();
     osa_close_fd(&b->null_fd);
+    for (size_t i = 0; b->hidden != NULL && b->hidden[i] != NULL; i++)
+        free(b->hidden[i]);
+    free(b->hidden);
     free(b);
 }
 
@@ -136,11 +178,27 @@ static enum osa_code receive_probe(struct process_backend *b, int sock, struct o
     return good ? OSA_OK : osa_fail(err, OSA_INTERNAL, 0, "the launcher speaks nonsense");
 }
 
+static enum osa_code copy_hidden(struct process_backend *b, const char *const *paths,
+                                 struct osa_error *err)
+{
+    size_t count = 0;
+    while (paths != NULL && paths[count] != NULL)
+        count++;
+    b->hidden = calloc(count + 1, sizeof(*b->hidden));
+    if (b->hidden == NULL)
+        return osa_fail_errno(err, ENOMEM, "process backend");
+    for (size_t i = 0; i < count; i++) {
+        b->hidden[i] = strdup(paths[i]);
+        if (b->hidden[i] == NULL)
+            return osa_fail_errno(err, ENOMEM, "process backend");
+    }
+    return OSA_OK;
+}
+
 enum osa_code process_backend_open(struct osa_loop *loop,
                                    const struct process_backend_config *config,
                                    struct backend **ret, struct osa_error *err)
 {
-    (void)config;
     OSA_AUTO(osa_close_fd) int sock = launcher_take_socket();
     if (sock < 0)
         return osa_fail(err, OSA_FAILED_PRECONDITION, 0, "the launcher was not started");
@@ -157,6 +215,8 @@ enum osa_code process_backend_open(struct osa_loop *loop,
     if (b->null_fd < 0)
         code = osa_fail_errno(err, errno, "/dev/null");
     if (code == OSA_OK)
+        code = copy_hidden(b, config->hidden_paths, err);
+    if (code == OSA_OK)
         code = receive_probe(b, sock, err);
     if (code == OSA_OK)
         code = channel_open(&b->zygote, osa_take_fd(&sock), err);
@@ -165,7 +225,7 @@ enum osa_code process_backend_open(struct osa_loop *loop,
         close_op(&b->base);
         return code;
     }
-    fill_info(b);
+    fill_info(b, config->max_isolation);
     *ret = &b->base;
     return OSA_OK;
 }

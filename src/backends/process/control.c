@@ -176,6 +176,25 @@ static bool kill_by_init(struct process *p)
     return true;
 }
 
+static void on_sweep(struct osa_timer *timer);
+
+static void begin_sweep(struct process *p)
+{
+    p->sweep.fire = on_sweep;
+    p->sweep_delay_ns = SWEEP_FIRST_NS;
+    osa_timer_arm(p->loop, &p->sweep, osa_now_ns());
+}
+
+void control_on_done(struct process *p, int sys_errno)
+{
+    if (p->killers == NULL)
+        return;
+    if (sys_errno == 0)
+        control_tree_empty(p);
+    else
+        begin_sweep(p); /* other trees live in the namespace, too */
+}
+
 static void on_sweep(struct osa_timer *timer)
 {
     struct process *p = OSA_CONTAINER_OF(timer, struct process, sweep);
@@ -212,7 +231,5 @@ void kill_tree_op(struct backend_process *base, done_fn done, void *ctx)
     (void)osa_sys_pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0);
     if (kill_by_init(p))
         return;
-    p->sweep.fire = on_sweep;
-    p->sweep_delay_ns = SWEEP_FIRST_NS;
-    osa_timer_arm(p->loop, &p->sweep, osa_now_ns());
+    begin_sweep(p);
 }

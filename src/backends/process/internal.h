@@ -26,6 +26,7 @@ struct process_backend {
     struct backend_info info;
     struct sandbox *sandboxes; /* uthash by key */
     uint64_t next_key;
+    char **hidden;              /* owned, NULL-terminated */
     int null_fd;                /* owned: /dev/null for those without stdin */
     struct wire_buffer packets; /* of all channels */
     char chunk[READ_CHUNK_BYTES];
@@ -174,6 +175,9 @@ void kill_tree_op(struct backend_process *base, done_fn done, void *ctx);
  * Who waits for that is answered from the loop, after the current callback.
  */
 void control_tree_empty(struct process *p);
+
+/** control_on_done() - Init has answered KILL_ALL */
+void control_on_done(struct process *p, int sys_errno);
 
 /** control_abandon() - Answer who waits, from the loop; no timers afterwards */
 void control_abandon(struct process *p);

@@ -1,18 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/process/plan_build.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
-
-static_assert((unsigned)PLAN_NS_USER == NAMESPACE_USER && (unsigned)PLAN_NS_MNT == NAMESPACE_MNT &&
-                  (unsigned)PLAN_NS_PID == NAMESPACE_PID &&
-                  (unsigned)PLAN_NS_NET == NAMESPACE_NET &&
-                  (unsigned)PLAN_NS_IPC == NAMESPACE_IPC &&
-                  (unsigned)PLAN_NS_UTS == NAMESPACE_UTS &&
-                  (unsigned)PLAN_NS_CGROUP == NAMESPACE_CGROUP,
-              "plans and backends number namespaces alike");
 
 /* Blobs begin at multiples of 8, so that records in them can be read in place. */
 static void align(struct osa_buf *buf)
@@ -21,7 +12,7 @@ static void align(struct osa_buf *buf)
     (void)osa_buf_add(buf, zeros, (8 - buf->len % 8) % 8);
 }
 
-static struct plan_blob add_bytes(struct osa_buf *buf, const void *data, size_t len)
+struct plan_blob plan_add_bytes(struct osa_buf *buf, const void *data, size_t len)
 {
     if (len == 0)
         return (struct plan_blob){ 0 };
@@ -31,11 +22,11 @@ static struct plan_blob add_bytes(struct osa_buf *buf, const void *data, size_t 
     return blob;
 }
 
-static struct plan_blob add_text(struct osa_buf *buf, const char *text)
+struct plan_blob plan_add_text(struct osa_buf *buf, const char *text)
 {
     if (text[0] == '\0')
         return (struct plan_blob){ 0 };
-    return add_bytes(buf, text, strlen(text) + 1);
+    return plan_add_bytes(buf, text, strlen(text) + 1);
 }
 
 static struct plan_strings add_strings(struct osa_buf *buf, strlist list)
@@ -59,25 +50,6 @@ static enum osa_code finish(struct osa_buf *buf, struct osa_error *err)
     return OSA_OK;
 }
 
-enum osa_code plan_build_sandbox(struct plan_builder *ret, const struct sandbox_spec *spec,
-                                 const struct isolation *isolation, struct osa_error *err)
-{
-    (void)spec;
-    struct osa_buf *buf = &ret->buf;
-    struct sandbox_plan plan = { .magic = SANDBOX_PLAN_MAGIC,
-                                 .level = isolation->level,
-                                 .namespaces = isolation->namespaces };
-    if (isolation->no_new_privs)
-        plan.flags |= SANDBOX_PLAN_NO_NEW_PRIVS;
-    osa_buf_init(buf, PLAN_MAX_BYTES);
-    (void)osa_buf_add(buf, &plan, sizeof(plan));
-    plan.size = (uint32_t)buf->len;
-    enum osa_code code = finish(buf, err);
-    if (code == OSA_OK)
-        memcpy(buf->data, &plan, sizeof(plan));
-    return code;
-}
-
 static enum osa_code add_rlimits(struct osa_buf *buf, const struct process_spec *spec,
                                  struct launch_plan *plan, struct osa_error *err)
 {
@@ -92,25 +64,27 @@ static enum osa_code add_rlimits(struct osa_buf *buf, const struct process_spec 
         if (limit->resource == RLIMIT_CORE)
             plan->flags |= LAUNCH_ALLOW_CORE;
     }
-    plan->rlimits = add_bytes(buf, limits, spec->rlimit_count * sizeof(limits[0]));
+    plan->rlimits = plan_add_bytes(buf, limits, spec->rlimit_count * sizeof(limits[0]));
     return OSA_OK;
 }
 
 enum osa_code plan_build_launch(struct plan_builder *ret, const struct process_spec *spec,
-                                bool keeper, uint32_t cgroup_fds, struct osa_error *err)
+                                bool keeper, bool tty_given, uint32_t cgroup_fds,
+                                struct osa_error *err)
 {
     struct osa_buf *buf = &ret->buf;
     struct launch_plan plan = { .magic = LAUNCH_PLAN_MAGIC,
                                 .cgroup_fds = cgroup_fds,
                                 .rows = spec->tty_size.rows,
                                 .columns = spec->tty_size.columns };
-    plan.flags = (spec->tty ? LAUNCH_TTY : 0u) | (keeper ? LAUNCH_KEEPER : 0u);
+    plan.flags = (spec->tty ? LAUNCH_TTY : 0u) | (keeper ? LAUNCH_KEEPER : 0u) |
+                 (tty_given ? LAUNCH_TTY_GIVEN : 0u);
     osa_buf_init(buf, PLAN_MAX_BYTES);
     (void)osa_buf_add(buf, &plan, sizeof(plan));
     plan.argv = add_strings(buf, spec->argv);
     plan.env = add_strings(buf, spec->env);
-    plan.cwd = add_text(buf, spec->cwd);
-    plan.user = add_text(buf, spec->user);
+    plan.cwd = plan_add_text(buf, spec->cwd);
+    plan.user = plan_add_text(buf, spec->user);
     plan.groups = add_strings(buf, spec->groups);
     plan.groups_set = spec->groups != NULL;
     enum osa_code code = add_rlimits(buf, spec, &plan, err);

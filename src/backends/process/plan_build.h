@@ -13,24 +13,38 @@ struct plan_builder {
 
 /**
  * plan_build_sandbox() - struct sandbox_plan from a spec
- * @isolation: what shall be in force
+ * @landlock_abi: as probed; 0: none
+ * @hidden:    host paths that no sandbox sees, NULL-terminated, or NULL
+ * @isolation: level, namespaces and no_new_privs are what shall be in force; landlock_abi,
+ *             landlock_hard and degraded are written
  * @ret: initialised here; plan_builder_done() in any case
- * Return: OSA_OK; RESOURCE_EXHAUSTED.
+ * Return: OSA_OK; FAILED_PRECONDITION: the policy needs what is not here; RESOURCE_EXHAUSTED.
  */
 OSA_MUST_CHECK enum osa_code plan_build_sandbox(struct plan_builder *ret,
                                                 const struct sandbox_spec *spec,
-                                                const struct isolation *isolation,
-                                                struct osa_error *err);
+                                                uint32_t landlock_abi, const char *const *hidden,
+                                                struct isolation *isolation, struct osa_error *err);
+
+/** isolation_add_degraded() - One more sentence; one that does not fit is left out */
+void isolation_add_degraded(struct isolation *isolation, const char *sentence);
+
+/** plan_add_bytes() - Append a blob at a multiple of 8. Return: where it is; absent when @len is 0 */
+struct plan_blob plan_add_bytes(struct osa_buf *buf, const void *data, size_t len);
+
+/** plan_add_text() - plan_add_bytes() of a string and its NUL; "" is absent */
+struct plan_blob plan_add_text(struct osa_buf *buf, const char *text);
 
 /**
  * plan_build_launch() - struct launch_plan from a spec
  * @keeper:     with a keeper
+ * @tty_given:  the terminal's slave comes along
  * @cgroup_fds: how many come along
  * Return: as plan_build_sandbox(); INVALID_ARGUMENT: more than PLAN_MAX_RLIMITS limits.
  */
 OSA_MUST_CHECK enum osa_code plan_build_launch(struct plan_builder *ret,
                                                const struct process_spec *spec, bool keeper,
-                                               uint32_t cgroup_fds, struct osa_error *err);
+                                               bool tty_given, uint32_t cgroup_fds,
+                                               struct osa_error *err);
 
 /** plan_builder_done() - Free the plan */
 void plan_builder_done(struct plan_builder *builder);

@@ -9,9 +9,14 @@
 /**
  * struct process_backend_config - Choices of the agent; all zero is fine
  * @cgroup_parent: as in struct cgroup_config; NULL: found by itself
+ * @max_isolation: not to go above this level; ISOLATION_ANY: the highest that the host gives
+ * @hidden_paths:  directories of the agent (sockets, tokens, state) that no sandbox may see; absolute,
+ *                 NULL-terminated, copied; NULL for none
  */
 struct process_backend_config {
     const char *cgroup_parent;
+    enum isolation_level max_isolation;
+    const char *const *hidden_paths;
 };
 
 /**

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/linux_sys.h"
+#include "launcher/mounts.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -23,6 +24,12 @@ void stage_error(const struct launcher_message *head, const char *detail, struct
     const char *stage = launch_stage_name(head->stage);
     const char *on = detail[0] != '\0' ? ": " : "";
     enum osa_code code = OSA_FAILED_PRECONDITION;
+    if (head->code != OSA_OK && head->code < OSA_CODE_COUNT) {
+        (void)osa_fail(ret, (enum osa_code)head->code, 0, "%s: %s", stage, detail);
+        ret->sys_errno = head->sys_errno;
+        ret->stage = stage;
+        return;
+    }
     switch (head->sys_errno) {
     case ENOMEM:
     case EAGAIN:
@@ -176,12 +183,24 @@ void sandbox_on_refused(struct sandbox *s, const struct launcher_message *head)
     sandbox_on_gone(s); /* there never was an init */
 }
 
+static void take_ready(struct sandbox *s, const struct launcher_ready *ready)
+{
+    s->init_ready = true;
+    s->isolation.landlock_applied = ready->landlock_applied;
+    s->isolation.landlock_skipped = ready->landlock_skipped;
+    for (unsigned i = 0; i < MOUNTS_MISSING_COUNT; i++) {
+        if ((ready->mounts_missing & 1u << i) != 0)
+            isolation_add_degraded(&s->isolation, mounts_missing_text(1u << i));
+    }
+}
+
 static void on_init_packet(struct channel *channel, struct wire_packet *packet)
 {
     struct sandbox *s = OSA_CONTAINER_OF(channel, struct sandbox, init);
     if (s->state == SANDBOX_CREATING) {
-        if (packet->head.type == LAUNCHER_READY) {
-            s->init_ready = true;
+        if (packet->head.type == LAUNCHER_READY &&
+            packet->head.length == sizeof(struct launcher_ready)) {
+            take_ready(s, packet->body);
             confirm(s);
         } else {
             const char *detail = packet->head.length > 0 ? packet->body : "";
@@ -216,9 +235,12 @@ static enum osa_code check_spec(const struct process_backend *b, const struct sa
     if (r->cpu_millis != 0 || r->memory_bytes != 0 || r->pids_max != 0 || r->disk_bytes != 0)
         return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
                         "spec.resources: this host gives no cgroup to hold limits");
-    if (spec->image[0] != '\0' || spec->root[0] != '\0' || spec->user[0] != '\0')
+    if (spec->image[0] != '\0')
+        return osa_fail(err, OSA_UNIMPLEMENTED, 0,
+                        "spec.image: the process backend takes an unpacked image as spec.root");
+    if (spec->root[0] != '\0' && (b->info.capabilities & BACKEND_CAP_ROOT) == 0)
         return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
-                        "spec: image, root and user need a mount namespace");
+                        "spec.root: no mount namespace can be made here");
     return OSA_OK;
 }
 
@@ -233,7 +255,8 @@ static enum osa_code send_create(struct sandbox *s, const struct sandbox_spec *s
     if (code != OSA_OK)
         return code;
     struct plan_builder plan;
-    code = plan_build_sandbox(&plan, spec, &s->isolation, err);
+    code = plan_build_sandbox(&plan, spec, s->backend->info.isolation.landlock_abi,
+                              (const char *const *)s->backend->hidden, &s->isolation, err);
     if (code == OSA_OK) {
         struct launcher_message head = { .type = LAUNCHER_CREATE, .key = s->key };
         code =

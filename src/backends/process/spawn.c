@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -111,7 +112,7 @@ void process_on_packet(struct process *p, struct wire_packet *packet)
             on_exited(p, packet->body);
         break;
     case LAUNCHER_DONE:
-        control_tree_empty(p);
+        control_on_done(p, packet->head.sys_errno);
         break;
     default:
         break;
@@ -161,11 +162,34 @@ static enum osa_code make_pipe(bool child_reads, int *ret_ours, int *ret_theirs,
     return osa_set_nonblocking(*ret_ours, true, err);
 }
 
+/*
+ * Where the sandbox has no devpts of its own, its init may not open the host's. The agent makes the
+ * terminal, and nothing but that one reaches the sandbox.
+ */
+static bool gets_terminal(const struct process *p)
+{
+    return p->tty && (p->sandbox->isolation.namespaces & NAMESPACE_MNT) == 0;
+}
+
+static enum osa_code make_terminal(struct process *p, const struct process_spec *spec,
+                                   int *ret_slave, struct osa_error *err)
+{
+    int unlock = 0;
+    struct winsize size = { .ws_row = spec->tty_size.rows, .ws_col = spec->tty_size.columns };
+    int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    p->out.source.fd = master;
+    if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0 ||
+        ioctl(master, TIOCSWINSZ, &size) < 0)
+        return osa_fail_errno(err, errno, "/dev/ptmx");
+    *ret_slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    return *ret_slave < 0 ? osa_fail_errno(err, errno, "TIOCGPTPEER") : OSA_OK;
+}
+
 static enum osa_code make_stdio(struct process *p, const struct process_spec *spec,
                                 struct child_ends *ends, struct osa_error *err)
 {
     if (spec->tty)
-        return OSA_OK;
+        return gets_terminal(p) ? make_terminal(p, spec, &ends->fds[0], err) : OSA_OK;
     enum osa_code code = make_pipe(false, &p->out.source.fd, &ends->fds[1], err);
     if (code == OSA_OK)
         code = make_pipe(false, &p->err.source.fd, &ends->fds[2], err);
@@ -181,11 +205,13 @@ static enum osa_code send_spawn(struct process *p, const struct process_spec *sp
                                 const struct child_ends *ends, struct osa_error *err)
 {
     struct plan_builder plan;
-    enum osa_code code = plan_build_launch(&plan, spec, p != p->sandbox->direct, 0, err);
+    unsigned stdio = !spec->tty ? 3 : gets_terminal(p) ? 1 : 0;
+    enum osa_code code =
+        plan_build_launch(&plan, spec, p != p->sandbox->direct, gets_terminal(p), 0, err);
     if (code == OSA_OK) {
         struct launcher_message head = { .type = LAUNCHER_SPAWN, .key = p->key };
-        code = channel_send(&p->sandbox->init, &head, plan.buf.data, plan.buf.len, ends->fds,
-                            spec->tty ? 0 : 3, err);
+        code = channel_send(&p->sandbox->init, &head, plan.buf.data, plan.buf.len, ends->fds, stdio,
+                            err);
     }
     plan_builder_done(&plan);
     return code;

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What a process of the process backend can do, at each level, with the default policy. */
+#include "process_fixture.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static char secret[64]; /* a file outside of the policy that its owner, the agent, can read */
+
+static enum isolation_level level(void)
+{
+    return fixture_backend()->ops->info(fixture_backend())->isolation.level;
+}
+
+static void expect_user(const char *user, const char *script, const char *out)
+{
+    struct box box;
+    struct seen seen;
+    box_open(&box);
+    struct process_spec spec = shell(script);
+    spec.user = user;
+    launch(&box, &seen, &spec);
+    finish(&seen);
+    assert_string_equal(seen.out.data == NULL ? "" : seen.out.data, out);
+    seen_done(&seen);
+    box_close(&box);
+}
+
+static void expect(const char *script, const char *out)
+{
+    expect_user("", script, out);
+}
+
+static void privileges_are_gone(void **state)
+{
+    (void)state;
+    expect("grep -E '^Cap(Inh|Prm|Eff|Amb)|^NoNewPrivs' /proc/self/status",
+           "CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n"
+           "CapAmb:\t0000000000000000\nNoNewPrivs:\t1\n");
+    expect("[ \"$(id -u)\" -ne 0 ] && echo other; grep -c '^Groups:.*\\<0\\>' /proc/self/status",
+           "other\n0\n");
+}
+
+static void files_follow_the_policy(void **state)
+{
+    (void)state;
+    char script[300];
+    (void)snprintf(script, sizeof(script),
+                   "cat %s 2>/dev/null && echo leaked; test $? -ne 0 && echo denied", secret);
+    expect(script, "denied\n");
+    expect("head -c 4 /usr/lib/os-release >/dev/null && echo readable; "
+           "(echo x >/usr/lib/os-release) 2>/dev/null || echo read-only; "
+           "(echo x >/tmp/osa-confine.$$ && rm /tmp/osa-confine.$$) && echo writable",
+           "readable\nread-only\nwritable\n");
+    expect("ls /root /home 2>/dev/null; (ls / | grep -q . && mkdir /new) 2>/dev/null || echo no",
+           "no\n");
+}
+
+static void isolation_tells_what_is_in_force(void **state)
+{
+    (void)state;
+    struct box box;
+    box_open(&box);
+    assert_int_equal(box.isolation.level, level());
+    assert_true(box.isolation.landlock_abi > 0);
+    assert_true(box.isolation.landlock_applied > 0);
+    assert_true(box.isolation.capabilities_dropped);
+    assert_int_equal((box.isolation.namespaces & NAMESPACE_PID) != 0,
+                     level() > ISOLATION_RESTRICTED);
+    box_close(&box);
+}
+
+static void other_processes_are_unseen(void **state)
+{
+    (void)state;
+    if (level() == ISOLATION_RESTRICTED)
+        return; /* /proc is the host's */
+    char script[128];
+    (void)snprintf(
+        script, sizeof(script),
+        "ls -d /proc/[0-9]* | grep -v -e /$$'$' | wc -l; kill -0 %d 2>/dev/null || echo no",
+        getpid());
+    struct box box;
+    struct seen seen;
+    box_open(&box);
+    struct process_spec spec = shell(script);
+    launch(&box, &seen, &spec);
+    finish(&seen);
+    int others = -1;
+    assert_int_equal(sscanf(seen.out.data, "%d\nno", &others), 1);
+    assert_true(others >= 0 &&
+                others <= 5); /* the pipeline itself, init where hidepid is missing */
+    assert_non_null(strstr(seen.out.data, "no\n"));
+    seen_done(&seen);
+    box_close(&box);
+}
+
+static void network_is_empty(void **state)
+{
+    (void)state;
+    if (level() == ISOLATION_RESTRICTED)
+        return;
+    expect("grep -c : /proc/net/dev; grep -o 'lo:' /proc/net/dev", "1\nlo:\n");
+}
+
+static void users_are_resolved_or_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *user;
+        enum osa_code code;
+    } cases[] = {
+        { "no-such-user", OSA_INVALID_ARGUMENT }, { "0:0", OSA_INVALID_ARGUMENT },
+        { "4294967295:1", OSA_INVALID_ARGUMENT }, { "-1", OSA_INVALID_ARGUMENT },
+        { "1000:x y", OSA_INVALID_ARGUMENT },
+    };
+    struct box box;
+    box_open(&box);
+    for (unsigned i = 0; i < OSA_ARRAY_LEN(cases); i++) {
+        struct seen seen;
+        struct process_spec spec = shell("id -u");
+        spec.user = cases[i].user;
+        launch(&box, &seen, &spec);
+        assert_null(seen.process);
+        if (seen.error.code != cases[i].code)
+            fail_msg("%s: %s %s", cases[i].user, osa_code_name(seen.error.code), seen.error.text);
+        assert_string_equal(seen.error.stage, "user");
+        seen_done(&seen);
+    }
+    box_close(&box);
+    if (level() == ISOLATION_FULL)
+        expect_user("1234:2345", "id -u; id -g; id -G; echo again >/dev/stdout",
+                    "1234\n2345\n2345\nagain\n");
+}
+
+/* Processes of one sandbox may signal each other; the first cannot be reached by another's. */
+static void sandboxes_do_not_reach_each_other(void **state)
+{
+    (void)state;
+    struct box a;
+    struct box b;
+    struct seen victim;
+    struct seen attacker;
+    box_open(&a);
+    box_open(&b);
+    struct process_spec spec = shell("echo up; exec sleep 20");
+    launch(&a, &victim, &spec);
+
+    spec = shell("kill -9 -1; sleep 0.1; exit 0");
+    launch(&b, &attacker, &spec);
+    assert_true(until(&attacker.exited));
+    run_for_ms(50);
+    assert_false(victim.exited);
+
+    kill_tree_and_wait(&victim);
+    kill_tree_and_wait(&attacker);
+    seen_done(&victim);
+    seen_done(&attacker);
+    box_close(&a);
+    box_close(&b);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(privileges_are_gone),
+        cmocka_unit_test(files_follow_the_policy),
+        cmocka_unit_test(isolation_tells_what_is_in_force),
+        cmocka_unit_test(other_processes_are_unseen),
+        cmocka_unit_test(network_is_empty),
+        cmocka_unit_test(users_are_resolved_or_refused),
+        cmocka_unit_test(sandboxes_do_not_reach_each_other),
+    };
+    if (!fixture_level(argc, argv))
+        return 77;
+    (void)snprintf(secret, sizeof(secret), "/var/tmp/osa-secret-XXXXXX");
+    int fd = mkstemp(secret);
+    if (fd < 0 || write(fd, "secret\n", 7) != 7)
+        return 1;
+    int rc = cmocka_run_group_tests(tests, fixture_open, fixture_close);
+    (void)unlink(secret);
+    return rc;
+}
