@@ -104,7 +104,7 @@ void process_start(struct process *process, struct sandbox *sandbox);
 void process_fail(struct process *process, const struct osa_error *error);
 /** process_kill_tree() - KILL without grace, once; also what is left after the exit */
 void process_kill_tree(struct process *process);
-/** process_sandbox_gone() - The backend has destroyed the sandbox: nothing more can come */
+/** process_sandbox_gone() - The backend has destroyed the sandbox; only output may still come */
 void process_sandbox_gone(struct process *process);
 /** process_evict() - Forget an exited process; readers keep the struct */
 void process_evict(struct process *process);

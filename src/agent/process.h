@@ -45,7 +45,8 @@ struct process_pending {
  * @limits:     of this process in particular
  * @exit:       valid when EXITED
  * @output_done: no more output can come
- * @handle:     the backend's; NULL before the start, and after exit and end of output
+ * @handle:     the backend's; NULL before the start, and after exit and end of output; may outlive
+ *              the sandbox
  * @streams:    bits of enum output_stream that have not ended
  * @busy:       operations of the backend that have not answered; @handle stays while any has not
  * @listed:     in the agent's list of exited processes, with @retained_bytes in its sum

@@ -179,8 +179,7 @@ void process_sandbox_gone(struct process *process)
         on_exited(&process->events, &lost);
     if (process->sandbox != NULL)
         sandbox_forget_process(process->sandbox, process);
-    process->streams = 0;
-    process_settle(process);
+    process_settle(process); /* what is still in a pipe comes, and then its end */
     process_unref(process);
 }
 

@@ -321,9 +321,10 @@ struct backend_ops {
                            struct sandbox_events *events, sandbox_created_fn done, void *ctx);
 
     /**
-     * Kill what runs, remove all of it, free @s. Before @done every process has reported exited and
-     * the end of its output, and every operation under way has answered (a spawn with ABORTED);
-     * handles of processes stay valid until process_free. Always succeeds in the end.
+     * Kill what runs, remove all of it, free @s. Before @done every process has reported exited, and
+     * every operation under way has answered (a spawn with ABORTED). Output that is still in a pipe,
+     * and its end, may come after @done: handles of processes stay valid until process_free. Always
+     * succeeds in the end.
      */
     void (*sandbox_destroy)(struct backend_sandbox *s, done_fn done, void *ctx);
 

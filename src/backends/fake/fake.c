@@ -196,31 +196,40 @@ static void fake_sandbox_update(struct backend_sandbox *s, const struct resource
                                 done_fn done, void *ctx)
 {
     struct fake_sandbox *sandbox = (struct fake_sandbox *)s;
-    sandbox->limits = *limits;
-    fake_done_later(sandbox->backend, done, ctx, OSA_OK, NULL);
+    bool can = fake_can(sandbox->backend, BACKEND_CAP_UPDATE_RESOURCES);
+    if (can)
+        sandbox->limits = *limits;
+    fake_done_later(sandbox->backend, done, ctx, can ? OSA_OK : OSA_UNIMPLEMENTED,
+                    "this fake cannot change limits");
 }
 
 struct stats_later {
     stats_fn done;
     void *ctx;
     struct usage_stats stats;
+    bool can;
 };
 
 static void run_stats(void *ctx)
 {
     struct stats_later *later = ctx;
-    later->done(later->ctx, &later->stats, NULL);
+    struct osa_error err = { 0 };
+    if (!later->can)
+        (void)osa_fail(&err, OSA_UNIMPLEMENTED, 0, "this fake has no stats");
+    later->done(later->ctx, later->can ? &later->stats : NULL, later->can ? NULL : &err);
     free(later);
 }
 
 static void stats_later(struct fake_backend *backend, uint64_t pids, stats_fn done, void *ctx)
 {
     struct stats_later *later = must(calloc(1, sizeof(*later)));
-    *later = (struct stats_later){
-        done,
-        ctx,
-        { .cpu_ns = 1000, .memory_bytes = 4096 * pids, .memory_peak_bytes = 8192, .pids = pids }
-    };
+    later->done = done;
+    later->ctx = ctx;
+    later->can = fake_can(backend, BACKEND_CAP_STATS);
+    later->stats.cpu_ns = 1000;
+    later->stats.memory_bytes = 4096 * pids;
+    later->stats.memory_peak_bytes = 8192;
+    later->stats.pids = pids;
     fake_later(backend, 0, run_stats, later);
 }
 

@@ -251,7 +251,7 @@ void fake_spawn(struct backend_sandbox *s, const struct process_spec *spec,
     for (char **word = process->script; *word != NULL; word++) {
         const char *signo = after(*word, "ignore:");
         if (signo != NULL)
-            process->ignored |= (uint64_t)1 << strtol(signo, NULL, 10);
+            process->ignored |= (uint64_t)1 << (strtol(signo, NULL, 10) - 1);
     }
     osa_buf_init(&process->input, sandbox->backend->options.stdin_bytes);
     DL_APPEND(sandbox->processes, process);
@@ -295,8 +295,9 @@ enum osa_code fake_signal(struct backend_process *p, int signo, enum signal_scop
         return osa_fail(err, OSA_UNIMPLEMENTED, 0, "this fake has no such scope");
     if (process->ended)
         return osa_fail(err, OSA_NOT_FOUND, 0, "it has exited");
-    bool ignored = signo != SIGKILL && (process->ignored >> signo & 1) != 0;
-    if (signo == 0 || ignored || !is_fatal(signo))
+    if (signo == 0 || !is_fatal(signo))
+        return OSA_OK;
+    if (signo != SIGKILL && (process->ignored >> (signo - 1) & 1) != 0)
         return OSA_OK;
     /* The rest of the script becomes the death of it. */
     char word[32];
