@@ -17,4 +17,5 @@ target_link_libraries(osa_conformance PUBLIC osa_backends osa_policy PkgConfig::
 osa_test(integration backend_fake osa_conformance osa_backend_fake)
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
   osa_test(integration backend_process osa_conformance osa_backend_process)
+  osa_test(integration agent_process osa_agent osa_backend_process)
 endif()
