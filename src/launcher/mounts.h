@@ -21,6 +21,10 @@
  * a root that swaps directories for links while it is being set up gains nothing. /proc, /dev, /sys
  * and /tmp that are links are an error.
  *
+ * Needs Linux 5.12: mounts are made detached and get their flags before anybody can reach them, which
+ * the older calls cannot do. A kernel without is FAILED_PRECONDITION, and the level is not FULL or
+ * ROOTLESS there.
+ *
  * A sandbox without a mount namespace (RESTRICTED) calls none of this.
  */
 #pragma once

@@ -462,15 +462,20 @@ enum osa_code mounts_hide_paths(struct mounts_build *b)
     for (size_t i = 0; hidden != NULL && hidden[i] != NULL; i++) {
         char canonical[PATH_MAX];
         struct stat st;
-        if (canonicalize(b, hidden[i], false, canonical) < 0 || canonical[0] == '\0')
+        int failed = canonicalize(b, hidden[i], false, canonical);
+        if (failed == -ENOENT || failed == -ENOTDIR)
             continue; /* nothing there to hide */
+        if (failed == 0 && canonical[0] == '\0')
+            failed = -EINVAL; /* the root cannot be hidden; the agent has a strange configuration */
+        if (failed < 0)
+            return mounts_failed(b, failed, "hiding the agent's directories");
         OSA_AUTO(osa_close_fd) int target = mounts_lookup(b->root_fd, canonical + 1, 0);
         if (target == -ENOENT || target == -ENOTDIR)
             continue; /* not shown */
         if (target < 0 || fstat(target, &st) < 0)
             return mounts_failed(b, target < 0 ? target : -errno, "hiding the agent's directories");
-        int failed = mounts_bind_scratch(b, S_ISDIR(st.st_mode) ? "mask" : "mask-file",
-                                         MOUNTS_ATTR_QUIET | MOUNT_ATTR_RDONLY, target);
+        failed = mounts_bind_scratch(b, S_ISDIR(st.st_mode) ? "mask" : "mask-file",
+                                     MOUNTS_ATTR_QUIET | MOUNT_ATTR_RDONLY, target);
         if (failed < 0)
             return mounts_failed(b, failed, "hiding the agent's directories");
     }

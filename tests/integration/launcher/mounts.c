@@ -17,6 +17,8 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <grp.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -90,13 +92,30 @@ struct scene {
     body_fn body;       /* after success; NULL when failure is expected */
     enum osa_code code; /* expected */
     const char *part;   /* of the expected error */
+    long missing_call;  /* answered with ENOSYS, as an older kernel does; 0 for none */
 };
+
+/* Makes one system call fail with ENOSYS in this process. */
+static bool take_call_away(long number)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)number, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = { .len = OSA_ARRAY_LEN(code), .filter = code };
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0;
+}
 
 static int be_init(const struct scene *scene)
 {
     struct mounts_report report = { 0 };
     struct osa_error err = { 0 };
     good = true;
+    if (scene->missing_call != 0 && !take_call_away(scene->missing_call))
+        return 3;
     enum osa_code code = mounts_enter(&scene->spec, &report, &err);
     if (code != scene->code) {
         (void)fprintf(stderr, "%s: %s\n", osa_code_name(code), err.text);
@@ -556,6 +575,27 @@ static void test_no_way_out(void **state)
     play_both(&scene);
 }
 
+/* Without one of the calls there is no root, and no weaker one either. */
+static void test_older_kernels_are_refused(void **state)
+{
+    (void)state;
+    static const long calls[] = { SYS_open_tree, SYS_move_mount,    SYS_fsopen, SYS_fsconfig,
+                                  SYS_fsmount,   SYS_mount_setattr, SYS_openat2 };
+    static const struct mounts_path paths[] = { { "/usr", false } };
+    for (size_t i = 0; i < OSA_ARRAY_LEN(calls); i++) {
+        struct scene scene = scene_of(paths, OSA_ARRAY_LEN(paths), NULL);
+        scene.code = OSA_FAILED_PRECONDITION;
+        scene.part = strerror(ENOSYS);
+        scene.missing_call = calls[i];
+        play_both(&scene);
+    }
+    struct scene scene = scene_of(paths, OSA_ARRAY_LEN(paths), NULL);
+    scene.code = OSA_FAILED_PRECONDITION;
+    scene.part = "pivot_root";
+    scene.missing_call = SYS_pivot_root;
+    play_both(&scene);
+}
+
 /* ---- the host afterwards ---- */
 
 static size_t read_mounts(char *text, size_t size)
@@ -633,6 +673,7 @@ int main(void)
         cmocka_unit_test(test_scratch_is_bounded),
         cmocka_unit_test(test_missing_parts_are_told),
         cmocka_unit_test(test_no_way_out),
+        cmocka_unit_test(test_older_kernels_are_refused),
         cmocka_unit_test(test_nothing_left_on_host),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
