@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/harden.h"
+#include "base/linux_host.h"
 #include "base/paths.h"
 #include "base/signals.h"
 #include "policy/document.h"
@@ -33,7 +34,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #define POLICY_FILE_BYTES POLICY_MAX_TEXT_BYTES
@@ -141,20 +141,17 @@ static enum osa_code load_policy(struct program *program, struct osa_error *err)
 
 static void fill_host(struct service_host *host, const struct backend_info *process)
 {
-    struct utsname name;
-    long pages = sysconf(_SC_PHYS_PAGES);
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    struct host_info info;
+    host_info_probe(&info);
     (void)snprintf(host->os, sizeof(host->os), "linux");
-    if (uname(&name) == 0) {
-        (void)snprintf(host->kernel, sizeof(host->kernel), "%s", name.release);
-        (void)snprintf(host->machine, sizeof(host->machine), "%s", name.machine);
-    }
-    host->cpus = cpus > 0 ? (uint32_t)cpus : 0;
-    host->memory_bytes = pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+    memcpy(host->kernel, info.kernel, sizeof(host->kernel));
+    memcpy(host->machine, info.machine, sizeof(host->machine));
+    host->cpus = info.cpus;
+    host->memory_bytes = info.memory_bytes;
+    host->kvm = info.kvm;
     host->landlock_abi = process->isolation.landlock_abi;
     host->seccomp = process->isolation.seccomp_profile != NULL;
     host->namespaces = process->isolation.namespaces;
-    host->kvm = access("/dev/kvm", R_OK | W_OK) == 0;
     host->cgroup_version = process->isolation.cgroup_version;
     (void)snprintf(host->controllers, sizeof(host->controllers), "%s%s%s",
                    (process->capabilities & BACKEND_CAP_CPU_LIMIT) != 0 ? "cpu " : "",
