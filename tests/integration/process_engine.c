@@ -364,6 +364,7 @@ static void trees_are_killed_apart(void **state)
     box_open(&box);
     struct process_spec spec = shell(script);
     launch(&box, &first, &spec);
+    spec.id = "p-second";
     launch(&box, &second, &spec);
     for (unsigned tries = 0; (first.out.len == 0 || second.out.len == 0) && tries < 100; tries++)
         run_for_ms(20);

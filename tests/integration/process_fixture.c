@@ -243,9 +243,10 @@ struct process_spec shell(const char *script)
 {
     static const char *argv[] = { "/bin/sh", "-c", NULL, NULL };
     static const char *const env[] = { "PATH=/usr/bin:/bin", "LANG=C", NULL };
+    static char id[32];
+    (void)snprintf(id, sizeof(id), "p-%u", ++box_number);
     argv[2] = script;
-    return (
-        struct process_spec){ .id = "p-test", .argv = argv, .env = env, .cwd = "/", .user = "" };
+    return (struct process_spec){ .id = id, .argv = argv, .env = env, .cwd = "/", .user = "" };
 }
 
 void launch(struct box *box, struct seen *seen, const struct process_spec *spec)

@@ -132,6 +132,7 @@ static void close_op(struct backend *base)
     struct process_backend *b = backend_of(base);
     channel_close(&b->zygote);
     launcher_reap();
+    cgroup_tree_close(b->cgroups);
     osa_close_fd(&b->null_fd);
     for (size_t i = 0; b->hidden != NULL && b->hidden[i] != NULL; i++)
         free(b->hidden[i]);
@@ -226,6 +227,7 @@ enum osa_code process_backend_open(struct osa_loop *loop,
         return code;
     }
     fill_info(b, config->max_isolation);
+    resources_probe(b, config->cgroup_parent);
     *ret = &b->base;
     return OSA_OK;
 }

@@ -59,7 +59,7 @@ bool cgroup_remove_tree(const struct cgroup_ops *ops, int parent, const char *na
         if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
             return true;
         if (wait_ms <= 0 || (errno != EBUSY && errno != ENOTEMPTY))
-            return false; /* another user's is not ours to wait for */
+            return false;       /* another user's is not ours to wait for */
         (void)poll(NULL, 0, 2); /* nothing tells that a killed task has left a v1 cgroup */
         wait_ms -= 2;
     }

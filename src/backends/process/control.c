@@ -113,6 +113,8 @@ enum osa_code signal_op(struct backend_process *base, int signo, enum signal_sco
     case SIGNAL_GROUP:
         return signal_group(p, signo, err);
     case SIGNAL_TREE: {
+        if (p->cgroup != NULL && resources_can_kill(p))
+            return cgroup_signal(p->cgroup, signo, err);
         int seen = sweep_tree(p, signo);
         if (seen > 0)
             return OSA_OK;
@@ -228,6 +230,9 @@ void kill_tree_op(struct backend_process *base, done_fn done, void *ctx)
     LL_APPEND(p->killers, waiter);
     if (!first || s->state != SANDBOX_READY) /* an ending sandbox answers when it is gone */
         return;
+    struct osa_error ignored;
+    if (resources_can_kill(p) && cgroup_kill(p->cgroup, &ignored) == OSA_OK)
+        return; /* its events tell when nobody is left */
     (void)osa_sys_pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0);
     if (kill_by_init(p))
         return;

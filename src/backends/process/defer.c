@@ -13,6 +13,7 @@ struct deferred {
     void *ctx;
     bool failed;
     struct osa_error error;
+    struct usage_stats usage;
 };
 
 static void run(struct osa_task *task)
@@ -26,7 +27,7 @@ static void run(struct osa_task *task)
     if (d->spawned != NULL)
         d->spawned(d->ctx, NULL, NULL, NULL, error);
     if (d->stats != NULL)
-        d->stats(d->ctx, NULL, error);
+        d->stats(d->ctx, error == NULL ? &d->usage : NULL, error);
     if (d->stream != NULL)
         d->stream(d->ctx, -1, error);
     free(d);
@@ -65,6 +66,13 @@ void defer_spawned(struct osa_loop *loop, spawned_fn done, void *ctx, const stru
 void defer_stats(struct osa_loop *loop, stats_fn done, void *ctx, const struct osa_error *error)
 {
     post(loop, ctx, error)->stats = done;
+}
+
+void defer_usage(struct osa_loop *loop, stats_fn done, void *ctx, const struct usage_stats *usage)
+{
+    struct deferred *d = post(loop, ctx, NULL);
+    d->usage = *usage;
+    d->stats = done;
 }
 
 void defer_stream(struct osa_loop *loop, stream_fn done, void *ctx, const struct osa_error *error)

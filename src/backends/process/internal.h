@@ -3,7 +3,9 @@
 #pragma once
 
 #include "backends/backend.h"
+#include "backends/process/cgroup.h"
 #include "backends/process/channel.h"
+#include "backends/process/plan_build.h"
 #include "base/loop.h"
 #include "launcher/plan.h"
 #include "launcher/protocol.h"
@@ -26,9 +28,10 @@ struct process_backend {
     struct backend_info info;
     struct sandbox *sandboxes; /* uthash by key */
     uint64_t next_key;
-    char **hidden;              /* owned, NULL-terminated */
-    int null_fd;                /* owned: /dev/null for those without stdin */
-    struct wire_buffer packets; /* of all channels */
+    struct cgroup_tree *cgroups; /* owned; NULL: none at all */
+    char **hidden;               /* owned, NULL-terminated */
+    int null_fd;                 /* owned: /dev/null for those without stdin */
+    struct wire_buffer packets;  /* of all channels */
     char chunk[READ_CHUNK_BYTES];
 };
 
@@ -53,6 +56,12 @@ struct sandbox {
     bool init_ready;
     struct isolation isolation;
     struct resources limits;
+    struct cgroup *cgroup; /* owned; NULL: none */
+    bool paused;
+    done_fn pause_done; /* while the freezing is awaited */
+    void *pause_ctx;
+    struct osa_timer freeze_poll;
+    int64_t freeze_deadline_ns;
     sandbox_created_fn created; /* set while CREATING */
     done_fn destroyed;          /* set once destroy was called */
     void *ctx;                  /* of created or destroyed */
@@ -101,6 +110,10 @@ struct process {
     bool in_waiting;      /* write_stdin took less than offered */
     bool in_partial_line; /* terminal: an end of file needs two EOF characters */
     int64_t started_ns;
+    struct resources limits;
+    struct cgroup *cgroup; /* owned; NULL: none */
+    struct cgroup_events cgroup_events;
+    uint64_t sandbox_ooms; /* of the sandbox when the process began */
     bool tree_empty;
     struct kill_waiter *killers;
     struct osa_timer sweep;
@@ -186,6 +199,29 @@ void control_abandon(struct process *p);
 pid_t pidfd_pid(int pidfd);
 
 /* ---- resources.c ---- */
+
+/** resources_probe() - Open the cgroup tree and add to the info what it can do */
+void resources_probe(struct process_backend *b, const char *parent);
+
+/** resources_limit_bits() - LIMIT_* of the limits that are not 0 */
+unsigned resources_limit_bits(const struct resources *r);
+
+/** resources_open_sandbox() - Make the sandbox's cgroup with its limits. Return: as cgroup_sandbox_new() */
+enum osa_code resources_open_sandbox(struct sandbox *s, const struct sandbox_spec *spec,
+                                     struct osa_error *err);
+
+/** resources_open_process() - Likewise for a process */
+enum osa_code resources_open_process(struct process *p, const struct process_spec *spec,
+                                     struct osa_error *err);
+
+/** resources_entry_fds() - Files that the child joins by. @ret_fds: room for CGROUP_PROCS_MAX + 1. Return: how many */
+unsigned resources_entry_fds(const struct process *p, int *ret_fds);
+
+/** resources_can_kill() - Does the cgroup of the process hold and kill its tree? */
+bool resources_can_kill(const struct process *p);
+
+/** resources_abandon() - Answer a pause that is under way: the sandbox ends */
+void resources_abandon(struct sandbox *s);
 
 /** sandbox_pause_op() - Slot sandbox_pause of struct backend_ops */
 void sandbox_pause_op(struct backend_sandbox *base, bool pause, done_fn done, void *ctx);

@@ -57,11 +57,15 @@ static void sandbox_free(struct sandbox *s)
     HASH_ITER(hh, s->processes, p, next)
     {
         HASH_DEL(s->processes, p);
+        cgroup_free(p->cgroup);
+        p->cgroup = NULL;
         p->sandbox = NULL;
     }
     osa_timer_disarm(&s->patience);
+    resources_abandon(s);
     channel_close(&s->init);
     osa_close_fd(&s->init_pidfd);
+    cgroup_free(s->cgroup);
     free(s);
 }
 
@@ -81,6 +85,9 @@ static void begin_end(struct sandbox *s, bool kill_now)
 {
     s->state = SANDBOX_ENDING;
     channel_close(&s->init);
+    resources_abandon(s);
+    if (s->paused) /* frozen members of a v1 cgroup would not even die */
+        (void)!cgroup_kill(s->cgroup, &(struct osa_error){ 0 });
     if (kill_now)
         kill_init(s);
     else
@@ -226,15 +233,11 @@ static void on_init_lost(struct channel *channel, const char *reason)
 static enum osa_code check_spec(const struct process_backend *b, const struct sandbox_spec *spec,
                                 struct osa_error *err)
 {
-    const struct resources *r = &spec->resources;
     if (!b->info.available)
         return osa_fail(err, OSA_UNAVAILABLE, 0, "%s", b->info.reason);
     if (spec->min_isolation > b->info.isolation.level)
         return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
                         "spec.min_isolation is higher than what this host gives");
-    if (r->cpu_millis != 0 || r->memory_bytes != 0 || r->pids_max != 0 || r->disk_bytes != 0)
-        return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
-                        "spec.resources: this host gives no cgroup to hold limits");
     if (spec->image[0] != '\0')
         return osa_fail(err, OSA_UNIMPLEMENTED, 0,
                         "spec.image: the process backend takes an unpacked image as spec.root");
@@ -295,7 +298,8 @@ void sandbox_create_op(struct backend *base, const struct sandbox_spec *spec,
         .loop = b->loop, .buffer = &b->packets, .packet = on_init_packet, .lost = on_init_lost
     };
     HASH_ADD(hh, b->sandboxes, key, sizeof(s->key), s);
-    if (send_create(s, spec, &error) != OSA_OK) {
+    if (resources_open_sandbox(s, spec, &error) != OSA_OK ||
+        send_create(s, spec, &error) != OSA_OK) {
         sandbox_free(s);
         defer_created(b->loop, done, ctx, &error);
     }

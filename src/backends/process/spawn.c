@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -24,6 +25,7 @@ static void process_destroy(struct process *p)
     }
     stdio_close(p);
     control_abandon(p);
+    cgroup_free(p->cgroup);
     osa_timer_disarm(&p->late_end);
     osa_close_fd(&p->pidfd);
     osa_close_fd(&p->keeper_pidfd);
@@ -61,7 +63,14 @@ static void on_spawned(struct process *p, struct wire_packet *packet)
     spawned_fn spawned = p->spawned;
     p->spawned = NULL;
     stdio_start(p);
-    spawned(p->ctx, &p->base, &p->sandbox->isolation, &(struct resources){ 0 }, NULL);
+    spawned(p->ctx, &p->base, &p->sandbox->isolation, &p->limits, NULL);
+}
+
+/* Out-of-memory kills of the whole sandbox since the process began, for hosts that count them only there. */
+static uint32_t sandbox_oom_since(struct process *p)
+{
+    uint64_t now = cgroup_oom_kills(p->sandbox->cgroup);
+    return now > p->sandbox_ooms ? (uint32_t)(now - p->sandbox_ooms) : 0;
 }
 
 static void on_exited(struct process *p, const struct launcher_exited *body)
@@ -87,6 +96,11 @@ static void on_exited(struct process *p, const struct launcher_exited *body)
         exit.reason = EXIT_REASON_EXITED;
         exit.code = WEXITSTATUS(body->status);
     }
+    exit.oom_kills = p->cgroup == NULL ? 0 : (uint32_t)cgroup_oom_kills(p->cgroup);
+    if (exit.oom_kills == 0 && p->sandbox->cgroup != NULL && exit.signal == SIGKILL)
+        exit.oom_kills = sandbox_oom_since(p);
+    if (exit.signal == SIGKILL && exit.oom_kills > 0)
+        exit.reason = EXIT_REASON_OOM_KILLED;
     p->state = PROCESS_EXITED;
     if (body->last != 0)
         control_tree_empty(p);
@@ -205,13 +219,16 @@ static enum osa_code send_spawn(struct process *p, const struct process_spec *sp
                                 const struct child_ends *ends, struct osa_error *err)
 {
     struct plan_builder plan;
+    int fds[3 + CGROUP_PROCS_MAX + 1];
     unsigned stdio = !spec->tty ? 3 : gets_terminal(p) ? 1 : 0;
-    enum osa_code code =
-        plan_build_launch(&plan, spec, p != p->sandbox->direct, gets_terminal(p), 0, err);
+    memcpy(fds, ends->fds, sizeof(ends->fds));
+    unsigned cgroups = resources_entry_fds(p, fds + stdio);
+    bool keeper = p != p->sandbox->direct && !resources_can_kill(p);
+    enum osa_code code = plan_build_launch(&plan, spec, keeper, gets_terminal(p), cgroups, err);
     if (code == OSA_OK) {
         struct launcher_message head = { .type = LAUNCHER_SPAWN, .key = p->key };
-        code = channel_send(&p->sandbox->init, &head, plan.buf.data, plan.buf.len, ends->fds, stdio,
-                            err);
+        code = channel_send(&p->sandbox->init, &head, plan.buf.data, plan.buf.len, fds,
+                            stdio + cgroups, err);
     }
     plan_builder_done(&plan);
     return code;
@@ -244,15 +261,14 @@ void spawn_op(struct backend_sandbox *base, const struct process_spec *spec,
     struct sandbox *s = OSA_CONTAINER_OF(base, struct sandbox, base);
     struct osa_loop *loop = s->backend->loop;
     struct osa_error error;
-    const struct resources *r = &spec->resources;
     if (s->state != SANDBOX_READY) {
         (void)osa_fail(&error, OSA_ABORTED, 0, "the sandbox has ended");
         defer_spawned(loop, done, ctx, &error);
         return;
     }
-    if (r->cpu_millis != 0 || r->memory_bytes != 0 || r->pids_max != 0 || r->disk_bytes != 0) {
+    if (s->paused) { /* the child would freeze before its exec, and init with it */
         (void)osa_fail(&error, OSA_FAILED_PRECONDITION, 0,
-                       "spec.resources: this host gives no cgroup to hold limits");
+                       "the sandbox is paused; resume it first");
         defer_spawned(loop, done, ctx, &error);
         return;
     }
@@ -262,11 +278,13 @@ void spawn_op(struct backend_sandbox *base, const struct process_spec *spec,
         defer_spawned(loop, done, ctx, &error);
         return;
     }
+    p->sandbox_ooms = s->cgroup == NULL ? 0 : cgroup_oom_kills(s->cgroup);
     p->events = events;
     p->spawned = done;
     p->ctx = ctx;
     OSA_AUTO(child_ends_close) struct child_ends ends = { { -1, -1, -1 } };
-    if (make_stdio(p, spec, &ends, &error) != OSA_OK ||
+    if (resources_open_process(p, spec, &error) != OSA_OK ||
+        make_stdio(p, spec, &ends, &error) != OSA_OK ||
         send_spawn(p, spec, &ends, &error) != OSA_OK) {
         p->tree_empty = true;
         process_destroy(p);

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Limits, out-of-memory kills, freezing and measures through the backend; needs cgroups. */
+#include "process_fixture.h"
+
+#include "base/clock.h"
+
+#include <signal.h>
+#include <string.h>
+
+static const struct backend_ops *ops(void)
+{
+    return fixture_backend()->ops;
+}
+
+static uint32_t caps(void)
+{
+    return ops()->info(fixture_backend())->capabilities;
+}
+
+static void memory_hog_is_killed_and_told(void **state)
+{
+    (void)state;
+    if ((caps() & BACKEND_CAP_MEMORY_LIMIT) == 0 || (caps() & BACKEND_CAP_OOM) == 0)
+        skip();
+    struct box box;
+    struct seen seen;
+    struct sandbox_spec wanted = box_spec();
+    wanted.resources.memory_bytes = 32u << 20;
+    box_try(&box, &wanted);
+    assert_non_null(box.sandbox);
+    assert_int_equal(box.isolation.enforced_limits, LIMIT_MEMORY);
+    struct process_spec spec = shell("x=$(head -c 200000000 /dev/zero | tr '\\0' a); echo ${#x}");
+    launch(&box, &seen, &spec);
+    finish(&seen);
+    assert_int_equal(seen.exit.reason, EXIT_REASON_OOM_KILLED);
+    assert_int_equal(seen.exit.signal, SIGKILL);
+    assert_true(seen.exit.oom_kills >= 1);
+    seen_done(&seen);
+    spec = shell("kill -9 $$"); /* no false positive */
+    launch(&box, &seen, &spec);
+    finish(&seen);
+    assert_int_equal(seen.exit.reason, EXIT_REASON_SIGNALED);
+    assert_int_equal(seen.exit.oom_kills, 0);
+    seen_done(&seen);
+    box_close(&box);
+}
+
+static void pids_limit_holds(void **state)
+{
+    (void)state;
+    if ((caps() & BACKEND_CAP_PIDS_LIMIT) == 0)
+        skip();
+    struct box box;
+    struct seen seen;
+    struct sandbox_spec wanted = box_spec();
+    wanted.resources.pids_max = 5;
+    box_try(&box, &wanted);
+    assert_non_null(box.sandbox);
+    struct process_spec spec = shell("for i in 1 2 3 4 5 6 7 8 9; do sleep 20 & done; echo none");
+    launch(&box, &seen, &spec);
+    assert_true(until(&seen.exited));
+    run_for_ms(50);
+    assert_non_null(strstr(seen.err.data, "Cannot fork"));
+    kill_tree_and_wait(&seen);
+    seen_done(&seen);
+    box_close(&box);
+}
+
+static void on_answer(void *ctx, const struct osa_error *error)
+{
+    if (error != NULL)
+        fail_msg("%s", error->text);
+    *(bool *)ctx = true;
+}
+
+static void paused_sandbox_stands_still_and_can_be_killed(void **state)
+{
+    (void)state;
+    if ((caps() & BACKEND_CAP_PAUSE) == 0)
+        skip();
+    struct box box;
+    struct seen seen;
+    struct seen late;
+    bool done = false;
+    box_open(&box);
+    struct process_spec spec = shell("while :; do echo tick; sleep 0.01; done");
+    launch(&box, &seen, &spec);
+    run_for_ms(100);
+    ops()->sandbox_pause(box.sandbox, true, on_answer, &done);
+    assert_true(until(&done));
+    run_for_ms(20);
+    size_t before = seen.out.len;
+    run_for_ms(200);
+    assert_int_equal(seen.out.len, before);
+    launch(&box, &late, &spec);
+    assert_null(late.process);
+    assert_int_equal(late.error.code, OSA_FAILED_PRECONDITION);
+    seen_done(&late);
+    done = false;
+    ops()->sandbox_pause(box.sandbox, false, on_answer, &done);
+    assert_true(until(&done));
+    run_for_ms(100);
+    assert_true(seen.out.len > before);
+    done = false;
+    ops()->sandbox_pause(box.sandbox, true, on_answer, &done);
+    assert_true(until(&done));
+    kill_tree_and_wait(&seen);
+    assert_true(until(&seen.exited));
+    seen_done(&seen);
+    box_close(&box);
+}
+
+static void on_stats(void *ctx, const struct usage_stats *stats, const struct osa_error *error)
+{
+    assert_null(error);
+    *(struct usage_stats *)ctx = *stats;
+}
+
+static void usage_and_live_update(void **state)
+{
+    (void)state;
+    if ((caps() & BACKEND_CAP_STATS) == 0 || (caps() & BACKEND_CAP_UPDATE_RESOURCES) == 0)
+        skip();
+    struct box box;
+    struct seen seen;
+    struct usage_stats usage = { 0 };
+    bool done = false;
+    box_open(&box);
+    struct process_spec spec = shell("while :; do :; done");
+    launch(&box, &seen, &spec);
+    run_for_ms(300);
+    ops()->process_stats(seen.process, on_stats, &usage);
+    run_for_ms(10);
+    assert_true(usage.cpu_ns > 20 * OSA_NS_PER_MS);
+    assert_true(usage.pids >= 1);
+    const struct resources limits = { .cpu_millis = 100 };
+    ops()->sandbox_update(box.sandbox, &limits, on_answer, &done);
+    assert_true(until(&done));
+    run_for_ms(200);
+    struct usage_stats first = { 0 };
+    struct usage_stats last = { 0 };
+    ops()->sandbox_stats(box.sandbox, on_stats, &first);
+    run_for_ms(1000);
+    ops()->sandbox_stats(box.sandbox, on_stats, &last);
+    run_for_ms(10);
+    assert_in_range(last.cpu_ns - first.cpu_ns, 20 * OSA_NS_PER_MS, 200 * OSA_NS_PER_MS);
+    kill_tree_and_wait(&seen);
+    assert_true(until(&seen.exited));
+    seen_done(&seen);
+    box_close(&box);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_hog_is_killed_and_told),
+        cmocka_unit_test(pids_limit_holds),
+        cmocka_unit_test(paused_sandbox_stands_still_and_can_be_killed),
+        cmocka_unit_test(usage_and_live_update),
+    };
+    if (!fixture_level(argc, argv))
+        return 77;
+    return cmocka_run_group_tests(tests, fixture_open, fixture_close);
+}
