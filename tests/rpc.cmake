@@ -9,3 +9,4 @@ osa_test(unit rpc/standard osa_rpc_rig osa_proto_rpc osa_descriptors)
 target_sources(osa_rpc_rig PRIVATE unit/rpc/pki.c)
 target_link_libraries(osa_rpc_rig PRIVATE osa_grpc_core) # its OpenSSL
 osa_test(unit rpc/access osa_rpc_rig)
+osa_test(unit rpc/hostile osa_rpc_rig osa_grpc_core)
