@@ -50,7 +50,8 @@ struct init {
     const struct sandbox_plan *plan;
     struct wire_buffer *buffer;
     struct pid_table children;
-    bool kill_all; /* a KILL_ALL waits for its DONE */
+    int network[NETWORK_FD_COUNT]; /* owned until READY; -1: no such namespace, or refused */
+    bool kill_all;                 /* a KILL_ALL waits for its DONE */
     uint64_t kill_key;
 };
 
@@ -104,7 +105,7 @@ static void watch_signals(struct init *init)
  * A user namespace made without privilege holds one user, the agent's, under its own number. The
  * maps are files of /proc/self, which belong to root unless their process is dumpable.
  */
-static void enter_namespaces(const struct init *init)
+static void enter_namespaces(struct init *init)
 {
     const struct sandbox_plan *plan = init->plan;
     struct osa_error err;
@@ -122,6 +123,7 @@ static void enter_namespaces(const struct init *init)
         int rc = namespace_raise_loopback();
         if (rc < 0)
             fail(init->sock, LAUNCH_STAGE_NETWORK, -rc, "lo");
+        (void)namespace_open_network(init->network); /* without them nothing is reported */
     }
     if (privileges_new_session_keyring(&err) != OSA_OK)
         fail_with(init->sock, LAUNCH_STAGE_KEYRING, &err);
@@ -191,6 +193,7 @@ static void set_up(struct init *init)
 {
     struct launcher_ready ready = { 0 };
     watch_signals(init);
+    memset(init->network, 0xff, sizeof(init->network)); /* all -1 */
     enter_namespaces(init);
     build_root(init, &ready);
     if ((init->plan->flags & SANDBOX_PLAN_NO_NEW_PRIVS) != 0 &&
@@ -198,8 +201,11 @@ static void set_up(struct init *init)
         fail(init->sock, LAUNCH_STAGE_PRIVILEGES, errno, "no_new_privs");
     apply_landlock(init, &ready);
     struct launcher_message head = { .type = LAUNCHER_READY };
-    if (wire_send(init->sock, &head, &ready, sizeof(ready), NULL, 0, 0) < 0)
+    unsigned count = init->network[0] >= 0 ? NETWORK_FD_COUNT : 0;
+    if (wire_send(init->sock, &head, &ready, sizeof(ready), init->network, count, 0) < 0)
         _exit(0);
+    for (unsigned i = 0; i < NETWORK_FD_COUNT; i++)
+        osa_replace_fd(&init->network[i], -1);
 }
 
 static void spawn_with_keeper(struct init *init, struct wire_packet *packet,

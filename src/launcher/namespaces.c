@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -54,4 +56,25 @@ int namespace_raise_loopback(void)
         return -errno;
     request.ifr_flags |= IFF_UP;
     return ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
+}
+
+int namespace_open_network(int ret_fds[NETWORK_FD_COUNT])
+{
+    static const int protocols[NETWORK_FD_COUNT] = {
+        [NETWORK_FD_ROUTE] = NETLINK_ROUTE,
+        [NETWORK_FD_RULES] = NETLINK_NETFILTER,
+        [NETWORK_FD_LOG] = NETLINK_NETFILTER,
+    };
+    int fds[NETWORK_FD_COUNT];
+    for (int i = 0; i < NETWORK_FD_COUNT; i++) {
+        fds[i] = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocols[i]);
+        if (fds[i] >= 0)
+            continue;
+        int saved = errno;
+        while (i > 0)
+            osa_close_fd(&fds[--i]);
+        return -saved;
+    }
+    memcpy(ret_fds, fds, sizeof(fds));
+    return 0;
 }

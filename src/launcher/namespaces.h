@@ -2,6 +2,8 @@
 /* Namespace bits of plans as the kernel wants them. */
 #pragma once
 
+#include "launcher/protocol.h"
+
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -15,6 +17,15 @@ int namespace_clone_flags(uint32_t namespaces);
  * Return: 0 or -errno.
  */
 int namespace_map_self(uid_t uid, gid_t gid);
+
+/**
+ * namespace_open_network() - netlink(7) sockets in the caller's network namespace: one of
+ * NETLINK_ROUTE, two of NETLINK_NETFILTER, CLOEXEC
+ * They stay bound to it, and with the caller's capabilities in it, wherever they are sent.
+ * @ret_fds: written only on success
+ * Return: 0 or -errno.
+ */
+int namespace_open_network(int ret_fds[NETWORK_FD_COUNT]);
 
 /** namespace_raise_loopback() - Bring lo up in the caller's new network namespace. Return: 0 or -errno */
 int namespace_raise_loopback(void);

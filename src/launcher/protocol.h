@@ -97,7 +97,10 @@ struct launcher_probe {
     uint32_t private_pts; /* 1: devpts can be mounted in a new namespace */
 };
 
-/* Body of READY: what the set-up came to. */
+/* Descriptors of READY, in this order: sockets of namespace_open_network(). */
+enum { NETWORK_FD_ROUTE, NETWORK_FD_RULES, NETWORK_FD_LOG, NETWORK_FD_COUNT };
+
+/* Body of READY: what the set-up came to. With the descriptors above, or none. */
 struct launcher_ready {
     uint32_t mounts_missing; /* MOUNTS_NO_* of launcher/mounts.h */
     uint32_t landlock_applied;

@@ -57,6 +57,29 @@ static void files_follow_the_policy(void **state)
            "no\n");
 }
 
+static void refused_connections_are_told(void **state)
+{
+    (void)state;
+    struct box box;
+    struct seen seen;
+    box_open(&box);
+    struct process_spec spec = shell("bash -c 'echo >/dev/tcp/192.0.2.1/443' 2>&1 | "
+                                     "grep -o 'Connection refused' | head -n 1");
+    launch(&box, &seen, &spec);
+    finish(&seen);
+    run_for_ms(50);
+    if ((box.isolation.namespaces & NAMESPACE_NET) != 0) {
+        assert_string_equal(seen.out.data == NULL ? "" : seen.out.data, "Connection refused\n");
+        assert_int_equal(box.denied, 1);
+        const char *expected = "network: tcp to 192.0.2.1:443 by uid ";
+        assert_memory_equal(box.denied_last, expected, strlen(expected));
+    } else {
+        assert_int_equal(box.denied, 0); /* no socket at all: seccomp does not tell */
+    }
+    seen_done(&seen);
+    box_close(&box);
+}
+
 static void isolation_tells_what_is_in_force(void **state)
 {
     (void)state;
@@ -166,6 +189,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(privileges_are_gone),
         cmocka_unit_test(files_follow_the_policy),
+        cmocka_unit_test(refused_connections_are_told),
         cmocka_unit_test(isolation_tells_what_is_in_force),
         cmocka_unit_test(other_processes_are_unseen),
         cmocka_unit_test(network_is_empty),

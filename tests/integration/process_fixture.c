@@ -136,9 +136,9 @@ static void on_lost(struct sandbox_events *self, const char *reason)
 
 static void on_denied(struct sandbox_events *self, const char *control, const char *text)
 {
-    (void)control;
-    (void)text;
-    OSA_CONTAINER_OF(self, struct box, events)->denied++;
+    struct box *box = OSA_CONTAINER_OF(self, struct box, events);
+    (void)snprintf(box->denied_last, sizeof(box->denied_last), "%s: %s", control, text);
+    box->denied++;
 }
 
 struct sandbox_spec box_spec(void)

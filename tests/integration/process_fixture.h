@@ -33,6 +33,7 @@ struct box {
     bool lost;
     bool gone;
     unsigned denied;
+    char denied_last[256]; /* "CONTROL: TEXT" */
     char lost_reason[256];
     struct osa_error error;
 };

@@ -5,6 +5,7 @@
 #include "backends/backend.h"
 #include "backends/process/cgroup.h"
 #include "backends/process/channel.h"
+#include "backends/process/network.h"
 #include "backends/process/plan_build.h"
 #include "base/loop.h"
 #include "launcher/plan.h"
@@ -54,6 +55,8 @@ struct sandbox {
     struct channel init;
     int init_pidfd; /* owned; -1 until CREATED */
     bool init_ready;
+    struct network_link *network; /* owned; NULL: none of its own, or not reported */
+    struct network_events network_events;
     struct isolation isolation;
     struct resources limits;
     struct cgroup *cgroup; /* owned; NULL: none */
@@ -120,6 +123,11 @@ struct process {
     int64_t sweep_delay_ns;
     struct osa_timer late_end; /* ends streams that could not be watched */
 };
+
+/* ---- sandbox_network.c ---- */
+
+/** sandbox_network_attach() - Put rules into the namespace behind READY's descriptors, which are taken; what fails is degraded */
+void sandbox_network_attach(struct sandbox *s, struct wire_packet *packet);
 
 /* ---- sandbox.c ---- */
 

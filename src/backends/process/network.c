@@ -348,6 +348,12 @@ uint64_t network_denied_total(struct network_link *link)
     return network_rules_denied(link->rules);
 }
 
+void network_drain(struct network_link *link)
+{
+    if (link != NULL && link->log_source.slot != 0)
+        (void)netlink_receive(link->log, on_logged, link);
+}
+
 void network_detach(struct network_link *link)
 {
     if (link == NULL)

@@ -119,6 +119,9 @@ bool network_gateway(const struct network_link *link, struct in_addr *ret_v4,
 /** network_denied_total() - Refused packets so far, from the kernel's counter; 0 when it cannot be read */
 uint64_t network_denied_total(struct network_link *link);
 
+/** network_drain() - Report at once what was refused so far; for the end of a sandbox. NULL is fine */
+void network_drain(struct network_link *link);
+
 /**
  * network_detach() - Forget the network, give the addresses back. NULL is fine
  * The veth pair goes with the namespace: soon after its last process and descriptor are gone. To

@@ -64,6 +64,7 @@ static void sandbox_free(struct sandbox *s)
     osa_timer_disarm(&s->patience);
     resources_abandon(s);
     channel_close(&s->init);
+    network_detach(s->network);
     osa_close_fd(&s->init_pidfd);
     cgroup_free(s->cgroup);
     free(s);
@@ -112,6 +113,7 @@ void sandbox_on_gone(struct sandbox *s)
         sandbox_end(s, "its init was killed");
     s->state = SANDBOX_ENDED;
     osa_timer_disarm(&s->patience);
+    network_drain(s->network);
     struct process *p;
     struct process *next;
     HASH_ITER(hh, s->processes, p, next)
@@ -208,6 +210,7 @@ static void on_init_packet(struct channel *channel, struct wire_packet *packet)
         if (packet->head.type == LAUNCHER_READY &&
             packet->head.length == sizeof(struct launcher_ready)) {
             take_ready(s, packet->body);
+            sandbox_network_attach(s, packet);
             confirm(s);
         } else {
             const char *detail = packet->head.length > 0 ? packet->body : "";
