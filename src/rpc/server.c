@@ -134,6 +134,7 @@ static enum osa_code add_method(struct rpc_server *server, const struct rpc_serv
         return osa_fail_errno(err, ENOMEM, "rpc service '%s'", service->name);
     }
     entry->method = method;
+    entry->refuse = service->refuse;
     entry->ctx = ctx;
     server->entries[server->entry_count++] = entry;
     bool with_payload = method->kind == RPC_UNARY || method->kind == RPC_SERVER_STREAM;

@@ -59,11 +59,14 @@ struct rpc_method {
  * struct rpc_service - A service's table; constant
  * @name: full name, "openshell.agent.v1.SandboxAgent"
  * @methods, @method_count: rows
+ * @refuse: ends a call whose request the binding found wrong (wire format, UTF-8, NUL, a bound), with
+ *          rpc_call_fail() and the service's own detail. NULL: no detail
  */
 struct rpc_service {
     const char *name;
     const struct rpc_method *methods;
     size_t method_count;
+    void (*refuse)(struct rpc_call *call, const struct osa_error *err);
 };
 
 /** struct rpc_peer - Who calls, as authenticated; borrowed from the call */

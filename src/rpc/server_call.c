@@ -317,6 +317,14 @@ static enum osa_code deliver(struct rpc_call *call, struct osa_error *err)
     return code;
 }
 
+static void refuse(struct rpc_call *call, const struct osa_error *err)
+{
+    if (call->entry->refuse != NULL)
+        call->entry->refuse(call, err);
+    else
+        rpc_call_fail(call, err, /* detail= */ NULL);
+}
+
 static void on_received(struct rpc_step *step)
 {
     struct rpc_call *call = OSA_CONTAINER_OF(step, struct rpc_call, received);
@@ -330,7 +338,7 @@ static void on_received(struct rpc_step *step)
         if (call->entry->method->half_close != NULL)
             call->entry->method->half_close(call);
     } else if (deliver(call, &err) != OSA_OK) {
-        rpc_call_fail(call, &err, /* detail= */ NULL);
+        refuse(call, &err);
     }
     settle(call);
 }
@@ -386,7 +394,7 @@ static void run_first_callbacks(struct rpc_call *call)
         method->start(call);
     if ((method->kind == RPC_UNARY || method->kind == RPC_SERVER_STREAM) &&
         call->state == CALL_OPEN && deliver(call, &err) != OSA_OK)
-        rpc_call_fail(call, &err, /* detail= */ NULL);
+        refuse(call, &err);
     if (method->inline_ok && call->state == CALL_OPEN) {
         (void)osa_fail(&err, OSA_INTERNAL, 0, "%s gave no answer", call->path);
         rpc_call_fail(call, &err, /* detail= */ NULL);

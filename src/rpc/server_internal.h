@@ -18,11 +18,13 @@ struct rpc_reflection;
 /**
  * struct rpc_entry - A method as it is registered with C core; lives as long as the server
  * @path:   "/package.Service/Method"; owned
+ * @refuse: of its service; NULL for none
  * @handle: C core's; NULL for the entry that catches unknown methods
  */
 struct rpc_entry {
     const struct rpc_method *method;
     void *ctx;
+    void (*refuse)(struct rpc_call *call, const struct osa_error *err);
     char *path;
     void *handle;
 };
