@@ -136,6 +136,8 @@ static void finish(struct process *process, const struct process_exit *exit)
     struct agent *agent = process->agent;
     process->exit = *exit;
     process->exit.reason = reason_of(process, exit);
+    if (process->exit.reason == EXIT_REASON_SANDBOX_LOST && process->exit.signal == 0)
+        process->exit.signal = SIGKILL; /* nothing else ends what loses its sandbox */
     process->state = PROCESS_EXITED;
     osa_timer_disarm(&process->timeout);
     osa_timer_disarm(&process->grace);

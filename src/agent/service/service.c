@@ -133,4 +133,5 @@ const struct rpc_service service_sandbox_agent = {
     .name = "openshell.agent.v1.SandboxAgent",
     .methods = methods,
     .method_count = OSA_ARRAY_LEN(methods),
+    .refuse = service_fail,
 };

@@ -110,6 +110,13 @@ static void test_errors_carry_details(void **state)
     failure = ask_fail(rig, "Spawn", &spawn.request.base);
     assert_string_equal(failure.text, "spec.runtime: 9 is not a known runtime kind");
 
+    /* What the binding itself finds wrong is told in the same way. */
+    spawn_init(&spawn, (const char *[]){ "fake", "\xff\xfe", NULL });
+    failure = ask_fail(rig, "Spawn", &spawn.request.base);
+    assert_int_equal(failure.code, OSA_INVALID_ARGUMENT);
+    assert_string_equal(failure.field, "spec.argv");
+    assert_int_equal(failure.kind, V1_ENUM(ERROR_DETAIL__KIND__KIND_INVALID));
+
     V1(WaitRequest) wait = V1_INIT(WAIT_REQUEST);
     wait.process_id = (char *)"p-unknown";
     assert_int_equal(ask_fail(rig, "Wait", &wait.base).code, OSA_NOT_FOUND);
