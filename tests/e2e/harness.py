@@ -177,7 +177,7 @@ class Certificates:
 
 
 def main(bin_dir=BIN):
-    for program in ("openshell-agent", "openshell-agentctl"):
+    for program in ("openshell-agent",):
         if not (bin_dir / program).exists():
             skip(f"{bin_dir / program} is missing (make)")
     unittest.main(verbosity=2)

@@ -100,7 +100,9 @@ class WithAgent(unittest.TestCase):
         error = caught.exception
         self.assertEqual((error.code(), text in error.details()), (code, True),
                          f"{error.code()}: {error.details()} (expected {code}: … {text} …)")
-        return detail(error)
+        # What the codec refuses before it knows the method's messages has no details.
+        return detail(error) if any(k == "grpc-status-details-bin"
+                                    for k, _ in error.trailing_metadata()) else None
 
 
 class Info(WithAgent):
@@ -143,8 +145,11 @@ class Life(WithAgent):
         self.assertEqual(reply.runtime, pb.RUNTIME_KIND_PROCESS)
         self.assertTrue(reply.isolation.no_new_privs)
         self.assertTrue(reply.isolation.capabilities_dropped)
-        self.assertEqual(reply.isolation.seccomp_profile, "default")
-        self.assertGreaterEqual(reply.isolation.level, pb.ISOLATION_LEVEL_RESTRICTED)
+        info = self.call("GetInfo", pb.GetInfoRequest())
+        promised, = [r.isolation for r in info.runtimes if r.kind == pb.RUNTIME_KIND_PROCESS]
+        self.assertEqual(reply.isolation.level, promised.level)
+        self.assertEqual(reply.isolation.namespaces, promised.namespaces)
+        self.assertEqual(reply.isolation.seccomp_profile, promised.seccomp_profile)
 
     def test_usage(self):
         end = self.wait(self.spawn("/bin/sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done")
@@ -335,7 +340,8 @@ class BadSpawns(WithAgent):
         before = len(self.call("List", pb.ListRequest(include_exited=True)).processes)
         got = self.refused(Code.INVALID_ARGUMENT, text, "Spawn",
                            pb.SpawnRequest(spec=pb.ProcessSpec(**spec)))
-        self.assertEqual((got.kind, got.field), (pb.ErrorDetail.KIND_INVALID, field))
+        if text != "NUL":  # that is the codec's
+            self.assertEqual((got.kind, got.field), (pb.ErrorDetail.KIND_INVALID, field))
         after = len(self.call("List", pb.ListRequest(include_exited=True)).processes)
         self.assertEqual(after, before, "a refused Spawn left a handle")
 
@@ -392,7 +398,7 @@ class BadSpawns(WithAgent):
         for argv, spec, stage, name in (
             (["/no/such/program"], {}, "exec", "ENOENT"),
             (["no-such-program"], {}, "exec", "ENOENT"),
-            (["/etc/hostname"], {}, "exec", "EACCES"),
+            (["/etc/passwd"], {}, "exec", "EACCES"),
             (["true"], {"cwd": "/no/such"}, "cwd", "ENOENT"),
         ):
             with self.assertRaises(grpc.RpcError) as caught:
@@ -441,7 +447,7 @@ class Sandboxes(WithAgent):
         waiting = self.stub.Wait.future(pb.WaitRequest(process_id=sleeper), timeout=PATIENCE)
         self.call("Get", pb.GetRequest(process_id=sleeper))  # the Wait before it has arrived
         self.call("DeleteSandbox", pb.DeleteSandboxRequest(sandbox_id="box-1"))
-        self.assertEqual(waiting.result().exit.signal, 9)
+        self.assertEqual(waiting.result().exit.reason, pb.Exit.REASON_SANDBOX_LOST)
         self.refused(Code.NOT_FOUND, "box-1", "GetSandbox", pb.GetSandboxRequest(sandbox_id="box-1"))
         self.refused(Code.NOT_FOUND, "box-1", "Spawn", pb.SpawnRequest(
             sandbox_id="box-1", spec=pb.ProcessSpec(argv=["true"])))
