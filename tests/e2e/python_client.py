@@ -354,7 +354,7 @@ class BadSpawns(WithAgent):
     def test_environment(self):
         self.bad("spec.env", "env", env={"A=B": "c"})
         self.bad("spec.env", "env", env={"": "c"})
-        self.bad("spec.env", "NUL", env={"A": "b\0c"})
+        self.bad("spec.env.value", "NUL", env={"A": "b\0c"})
         self.bad("spec.env", "OPENSHELL_", env={"OPENSHELL_X": "1"})
 
     def test_directory_user_and_time(self):

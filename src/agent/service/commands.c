@@ -81,6 +81,16 @@ static const char *find_token(struct client *client)
     return access(client->token_file, R_OK) == 0 ? client->token_file : NULL;
 }
 
+/* A Unix socket where there is one: it needs neither a token nor a name in a certificate. */
+static const char *choose_target(const struct agent_config *config)
+{
+    for (size_t i = 0; i < config->listen.count; i++) {
+        if (strncmp(config->listen.items[i], "unix:", 5) == 0)
+            return config->listen.items[i];
+    }
+    return config->listen.items[0];
+}
+
 /* Return: an exit status, or -1 when the client stands. */
 static int client_open(struct client *client, int argc, const char *const *argv)
 {
@@ -91,7 +101,7 @@ static int client_open(struct client *client, int argc, const char *const *argv)
     }
     if (commands_show_help(client->config))
         return 0;
-    const char *target = client->config->listen.items[0];
+    const char *target = choose_target(client->config);
     bool tcp = strncmp(target, "unix:", 5) != 0;
     const struct rpc_channel_config channel = {
         .target = target,

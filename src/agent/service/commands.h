@@ -13,7 +13,7 @@ bool commands_show_help(const struct agent_config *config);
 int commands_usage(const char *command);
 
 /**
- * commands_health() - Ask grpc.health.v1 on the first listen address
+ * commands_health() - Ask grpc.health.v1 on the first Unix socket, else the first address, that serve would listen on
  * Return: exit status: 0 SERVING, 1 not, 2 bad options, 3 no answer
  */
 int commands_health(int argc, const char *const *argv);

@@ -1,0 +1,86 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""openshell-agent serve, health and drain as a person or a pod uses them: exit statuses and words."""
+import os
+import pathlib
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+import unittest
+
+from harness import BIN, PATIENCE_S, main
+
+AGENT = str(BIN / "openshell-agent")
+
+
+def run(*arguments):
+    done = subprocess.run([AGENT, *arguments], capture_output=True, text=True, timeout=PATIENCE_S)
+    return done.returncode, done.stdout + done.stderr
+
+
+class Commands(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="osa-commands-")
+        folder = pathlib.Path(self.folder.name)
+        self.token = folder / "token"
+        self.unix = f"unix:{folder}/agent.sock"
+        self.agent = subprocess.Popen(
+            [AGENT, "serve", "--listen", self.unix, "--listen", "127.0.0.1:0",
+             "--token-file", str(self.token)], stderr=subprocess.PIPE, text=True)
+        end = time.monotonic() + PATIENCE_S
+        while run("health", "--listen", self.unix)[0] != 0:
+            self.assertLess(time.monotonic(), end, "it never served")
+            self.assertIsNone(self.agent.poll(), "it ended")
+            time.sleep(0.05)
+
+    def tearDown(self):
+        if self.agent.poll() is None:
+            self.agent.terminate()
+        _, self.log = self.agent.communicate(timeout=PATIENCE_S)
+        self.folder.cleanup()
+
+    def test_health(self):
+        self.assertEqual(run("health", "--listen", self.unix), (0, "SERVING\n"))
+        status, text = run("health", "--listen", self.unix + ".none")
+        self.assertEqual(status, 3)
+        self.assertIn("UNAVAILABLE", text)
+
+    def test_files_are_private(self):
+        self.assertEqual(stat.S_IMODE(self.token.stat().st_mode), 0o600)
+        self.assertEqual(len(self.token.read_text().strip()), 64)
+        socket = pathlib.Path(self.unix.removeprefix("unix:"))
+        self.assertEqual(stat.S_IMODE(socket.stat().st_mode), 0o600)
+
+    def test_drain(self):
+        status, text = run("drain", "--listen", self.unix)
+        self.assertEqual((status, text), (0, "drained: 0 ended, 0 killed\n"))
+        self.assertEqual(run("health", "--listen", self.unix), (1, "NOT_SERVING\n"))
+
+    def test_sigterm_drains(self):
+        self.agent.send_signal(signal.SIGTERM)
+        self.assertEqual(self.agent.wait(timeout=PATIENCE_S), 0)
+        self.assertFalse(os.path.exists(self.unix.removeprefix("unix:")))
+
+    def test_second_agent(self):
+        status, text = run("serve", "--listen", self.unix)
+        self.assertEqual(status, 1)
+        self.assertIn("is served by another process already", text)
+        self.assertEqual(run("health", "--listen", self.unix)[0], 0)
+
+    def test_wrong_usage(self):
+        for arguments, status, words in (
+                ((), 2, "usage:"),
+                (("bogus",), 2, "'bogus' is not a command"),
+                (("serve", "--bogus"), 2, "--bogus: unknown option"),
+                (("serve", "--listen", "0.0.0.0:0", "--token-file", str(self.token)), 1, "loopback"),
+                (("serve", "--policy", "/no/such"), 1, "/no/such"),
+                (("--help",), 0, "usage:"),
+                (("serve", "--help"), 0, "--listen")):
+            got, text = run(*arguments)
+            self.assertEqual(got, status, f"{arguments}: {text}")
+            self.assertIn(words, text)
+
+
+main()
