@@ -119,6 +119,24 @@ static void other_processes_are_unseen(void **state)
     box_close(&box);
 }
 
+static void filter_is_loaded(void **state)
+{
+    (void)state;
+    struct box box;
+    expect("grep ^Seccomp: /proc/self/status; unshare -U true 2>/dev/null || echo no namespaces",
+           "Seccomp:\t2\nno namespaces\n");
+    box_open(&box);
+    assert_string_equal(box.isolation.seccomp_profile, "default");
+    assert_int_equal(box.isolation.network, NETWORK_NONE);
+    box_close(&box);
+    struct sandbox_spec spec = box_spec();
+    spec.seccomp_profile = "lax";
+    box_try(&box, &spec);
+    assert_null(box.sandbox);
+    assert_int_equal(box.error.code, OSA_INVALID_ARGUMENT);
+    assert_string_equal(box.error.field, "spec.seccomp_profile");
+}
+
 static void network_is_empty(void **state)
 {
     (void)state;
@@ -192,6 +210,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(refused_connections_are_told),
         cmocka_unit_test(isolation_tells_what_is_in_force),
         cmocka_unit_test(other_processes_are_unseen),
+        cmocka_unit_test(filter_is_loaded),
         cmocka_unit_test(network_is_empty),
         cmocka_unit_test(users_are_resolved_or_refused),
         cmocka_unit_test(sandboxes_do_not_reach_each_other),

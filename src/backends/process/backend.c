@@ -106,7 +106,10 @@ static void fill_info(struct process_backend *b, enum isolation_level max)
     isolation->capabilities_dropped = true;
     isolation->landlock_abi = OSA_MIN(b->probe.landlock_abi, LANDLOCK_NEWEST_ABI);
     bool own_network = (isolation->namespaces & NAMESPACE_NET) != 0;
-    isolation->network = own_network ? NETWORK_NONE : NETWORK_HOST;
+    /* Without a network namespace the filter denies IPv4 and IPv6 sockets altogether. */
+    bool filters = b->probe.seccomp != 0;
+    isolation->network = own_network || filters ? NETWORK_NONE : NETWORK_HOST;
+    isolation->seccomp_profile = filters ? seccomp_profile_name(SECCOMP_PROFILE_DEFAULT) : NULL;
     bool own_pids = (isolation->namespaces & NAMESPACE_PID) != 0;
     isolation->tree_kill = own_pids ? TREE_KILL_PID_NAMESPACE : TREE_KILL_SWEEP;
     info->capabilities = BACKEND_CAP_RLIMITS | BACKEND_CAP_TTY | BACKEND_CAP_ANY_SIGNAL |
@@ -137,6 +140,8 @@ static void close_op(struct backend *base)
     for (size_t i = 0; b->hidden != NULL && b->hidden[i] != NULL; i++)
         free(b->hidden[i]);
     free(b->hidden);
+    for (unsigned i = 0; i < SECCOMP_PROFILE_COUNT; i++)
+        osa_buf_done(&b->filters[i]);
     free(b);
 }
 
@@ -208,6 +213,8 @@ enum osa_code process_backend_open(struct osa_loop *loop,
         return osa_fail_errno(err, ENOMEM, "process backend");
     b->base.ops = &process_ops;
     b->loop = loop;
+    for (unsigned i = 0; i < SECCOMP_PROFILE_COUNT; i++)
+        osa_buf_init(&b->filters[i], 64u << 10); /* 4096 instructions of 8 bytes, and room */
     b->zygote = (struct channel){
         .loop = loop, .buffer = &b->packets, .packet = on_zygote_packet, .lost = on_zygote_lost
     };

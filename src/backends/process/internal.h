@@ -7,6 +7,7 @@
 #include "backends/process/channel.h"
 #include "backends/process/network.h"
 #include "backends/process/plan_build.h"
+#include "backends/process/seccomp_compile.h"
 #include "base/loop.h"
 #include "launcher/plan.h"
 #include "launcher/protocol.h"
@@ -29,10 +30,11 @@ struct process_backend {
     struct backend_info info;
     struct sandbox *sandboxes; /* uthash by key */
     uint64_t next_key;
-    struct cgroup_tree *cgroups; /* owned; NULL: none at all */
-    char **hidden;               /* owned, NULL-terminated */
-    int null_fd;                 /* owned: /dev/null for those without stdin */
-    struct wire_buffer packets;  /* of all channels */
+    struct cgroup_tree *cgroups;                   /* owned; NULL: none at all */
+    struct osa_buf filters[SECCOMP_PROFILE_COUNT]; /* compiled when first wanted */
+    char **hidden;                                 /* owned, NULL-terminated */
+    int null_fd;                                   /* owned: /dev/null for those without stdin */
+    struct wire_buffer packets;                    /* of all channels */
     char chunk[READ_CHUNK_BYTES];
 };
 

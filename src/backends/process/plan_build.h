@@ -14,6 +14,7 @@ struct plan_builder {
 /**
  * plan_build_sandbox() - struct sandbox_plan from a spec
  * @landlock_abi: as probed; 0: none
+ * @filter:    struct sock_filter[] that every process loads; empty: none
  * @hidden:    host paths that no sandbox sees, NULL-terminated, or NULL
  * @isolation: level, namespaces and no_new_privs are what shall be in force; landlock_abi,
  *             landlock_hard and degraded are written
@@ -22,7 +23,8 @@ struct plan_builder {
  */
 OSA_MUST_CHECK enum osa_code plan_build_sandbox(struct plan_builder *ret,
                                                 const struct sandbox_spec *spec,
-                                                uint32_t landlock_abi, const char *const *hidden,
+                                                uint32_t landlock_abi, const struct osa_buf *filter,
+                                                const char *const *hidden,
                                                 struct isolation *isolation, struct osa_error *err);
 
 /** isolation_add_degraded() - One more sentence; one that does not fit is left out */

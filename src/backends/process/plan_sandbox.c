@@ -144,8 +144,9 @@ static void choose_user(const struct sandbox_spec *spec, char *ret, size_t size)
 }
 
 enum osa_code plan_build_sandbox(struct plan_builder *ret, const struct sandbox_spec *spec,
-                                 uint32_t landlock_abi, const char *const *hidden,
-                                 struct isolation *isolation, struct osa_error *err)
+                                 uint32_t landlock_abi, const struct osa_buf *filter,
+                                 const char *const *hidden, struct isolation *isolation,
+                                 struct osa_error *err)
 {
     struct osa_buf *buf = &ret->buf;
     struct sandbox_plan plan = { .magic = SANDBOX_PLAN_MAGIC,
@@ -164,6 +165,7 @@ enum osa_code plan_build_sandbox(struct plan_builder *ret, const struct sandbox_
     plan.flags =
         SANDBOX_PLAN_NO_NEW_PRIVS | (geteuid() != 0 ? (unsigned)SANDBOX_PLAN_KEEP_IDS : 0u);
     (void)osa_buf_add(buf, &plan, sizeof(plan));
+    plan.seccomp = plan_add_bytes(buf, filter->data, filter->len);
     plan.user = plan_add_text(buf, user);
     if ((isolation->namespaces & NAMESPACE_UTS) != 0)
         plan.hostname = plan_add_text(buf, spec->id);

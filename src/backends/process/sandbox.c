@@ -250,6 +250,33 @@ static enum osa_code check_spec(const struct process_backend *b, const struct sa
     return OSA_OK;
 }
 
+/* The filter of the wanted profile; a kernel without filters refuses, whatever the level. */
+static enum osa_code choose_filter(struct sandbox *s, const struct sandbox_spec *spec,
+                                   const struct osa_buf **ret, struct osa_error *err)
+{
+    struct process_backend *b = s->backend;
+    enum seccomp_profile profile;
+    if (!seccomp_profile_parse(spec->seccomp_profile, &profile))
+        return osa_fail_field(err, "spec.seccomp_profile", "'%s' is not default, strict or gpu",
+                              spec->seccomp_profile);
+    enum osa_code code = OSA_OK;
+    if (b->probe.seccomp == 0)
+        code = osa_fail(err, OSA_FAILED_PRECONDITION, 0,
+                        "this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)");
+    struct osa_buf *filter = &b->filters[profile];
+    const struct seccomp_spec wanted = { .profile = profile,
+                                         .inet = (s->isolation.namespaces & NAMESPACE_NET) != 0 };
+    if (code == OSA_OK && filter->len == 0)
+        code = seccomp_compile(&wanted, filter, err);
+    if (code != OSA_OK) {
+        err->stage = "seccomp";
+        return code;
+    }
+    s->isolation.seccomp_profile = seccomp_profile_name(profile);
+    *ret = filter;
+    return OSA_OK;
+}
+
 static enum osa_code send_create(struct sandbox *s, const struct sandbox_spec *spec,
                                  struct osa_error *err)
 {
@@ -260,8 +287,12 @@ static enum osa_code send_create(struct sandbox *s, const struct sandbox_spec *s
     enum osa_code code = channel_open(&s->init, socks[0], err);
     if (code != OSA_OK)
         return code;
+    const struct osa_buf *filter = NULL;
+    code = choose_filter(s, spec, &filter, err);
+    if (code != OSA_OK)
+        return code;
     struct plan_builder plan;
-    code = plan_build_sandbox(&plan, spec, s->backend->info.isolation.landlock_abi,
+    code = plan_build_sandbox(&plan, spec, s->backend->info.isolation.landlock_abi, filter,
                               (const char *const *)s->backend->hidden, &s->isolation, err);
     if (code == OSA_OK) {
         struct launcher_message head = { .type = LAUNCHER_CREATE, .key = s->key };
