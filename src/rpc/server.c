@@ -275,9 +275,10 @@ static void run_until_drained(struct rpc_server *server)
         (void)osa_loop_run_once(server->loop, OSA_NEVER);
 }
 
-static void ignore_step(struct rpc_step *step)
+static bool ignore_step(struct rpc_step *step)
 {
     (void)step;
+    return false;
 }
 
 void rpc_server_free(struct rpc_server *server)

@@ -432,13 +432,13 @@ static const char *path_of(struct rpc_call *call)
     return path;
 }
 
-static void accepted_on_worker(struct rpc_step *step)
+static bool accepted_on_worker(struct rpc_step *step)
 {
     struct rpc_call *call = OSA_CONTAINER_OF(step, struct rpc_call, accepted);
     if (!step->ok) { /* the server shuts down and gives its requests back */
         release_core(call);
         rpc_call_unref(call);
-        return;
+        return false;
     }
     atomic_fetch_add_explicit(&call->server->live_calls, 1, memory_order_relaxed);
     rpc_call_request(call->server, call->entry);
@@ -446,10 +446,10 @@ static void accepted_on_worker(struct rpc_step *step)
     call->path = path_of(call);
     if (call->entry->method == NULL)
         call->core_deadline = call->details.deadline;
-    if (call->entry->method != NULL && call->entry->method->inline_ok)
-        begin(call);
-    else
-        rpc_step_post(step);
+    if (call->entry->method == NULL || !call->entry->method->inline_ok)
+        return true;
+    begin(call);
+    return false;
 }
 
 void rpc_call_request(struct rpc_server *server, const struct rpc_entry *entry)

@@ -14,13 +14,13 @@
  * struct rpc_step - The tag of one operation in flight; embedded in its owner
  * @task:      private; carries the step to the loop
  * @on_loop:   called on the loop thread when the operation has ended
- * @on_worker: called on the worker instead, when not NULL; it may rpc_step_post() the step
+ * @on_worker: called on the worker before that, when not NULL. Return: the loop is to see the step, too
  * @ok:        success of the completion event, set before either is called
  */
 struct rpc_step {
     struct osa_task task;
     void (*on_loop)(struct rpc_step *self);
-    void (*on_worker)(struct rpc_step *self);
+    bool (*on_worker)(struct rpc_step *self);
     struct osa_loop *loop;
     bool ok;
 };
@@ -43,7 +43,7 @@ void rpc_step_init(struct rpc_step *step, struct osa_loop *loop,
  */
 void rpc_step_hand_over(struct rpc_step *step);
 
-/** rpc_step_post() - Run step->on_loop on the loop thread. Thread: worker */
+/** rpc_step_post() - Run step->on_loop on the loop thread, as if its operation had ended. Thread: any */
 void rpc_step_post(struct rpc_step *step);
 
 /** rpc_worker_init() - A fresh completion queue; no thread yet */
