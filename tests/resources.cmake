@@ -2,6 +2,7 @@
 # Cgroups, network and host facts of the process backend.
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
   osa_test(unit base/linux_host osa_base)
+  osa_test(unit process/network_log osa_process_resources)
   osa_test(integration process/cgroup osa_process_resources)
   osa_test(integration process/network osa_process_resources)
   # The same programs on Debian's kernel with nothing but cgroup v2.

@@ -20,10 +20,12 @@ int rig_setup(void **state)
         return -1;
     rig.f = *(struct fixture *)fixture;
     fixture_start(&rig.f);
-    rig.service = (struct service){ .loop = rig.f.loop,
-                                    .agent = rig.f.agent,
-                                    .version = "1.2.3",
-                                    .host = { .os = "linux", .controllers = "cpu memory" } };
+    rig.service = (struct service){
+        .loop = rig.f.loop,
+        .agent = rig.f.agent,
+        .version = "1.2.3",
+        .host = { .os = "linux", .controllers = "cpu memory", .denial_sources = "network_log" }
+    };
     (void)snprintf(rig.dir, sizeof(rig.dir), "/tmp/osa-service-XXXXXX");
     if (mkdtemp(rig.dir) == NULL)
         return -1;

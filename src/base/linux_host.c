@@ -5,10 +5,12 @@
 
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -46,11 +48,20 @@ static bool has_kvm(void)
     return fd >= 0 && ioctl(fd, KVM_GET_API_VERSION, 0) == KVM_API_VERSION;
 }
 
+/* The protocol's modules are loaded by asking for it, and by whoever asks. */
+static bool has_netfilter(void)
+{
+    OSA_AUTO(osa_close_fd)
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+    return fd >= 0;
+}
+
 void host_info_probe(struct host_info *ret_info)
 {
     struct host_info info = { .cpus = count_cpus(),
                               .memory_bytes = total_memory(),
-                              .kvm = has_kvm() };
+                              .kvm = has_kvm(),
+                              .netfilter_log = has_netfilter() };
     struct utsname name;
     if (uname(&name) == 0) {
         (void)snprintf(info.kernel, sizeof(info.kernel), "%s", name.release);

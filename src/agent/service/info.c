@@ -36,6 +36,7 @@ static V1(HostInfo) * host_to_wire(struct osa_arena *arena, const struct service
     wire->cgroup_version = host->cgroup_version;
     wire->cgroup_controllers = words_to_wire(arena, host->controllers, &wire->n_cgroup_controllers);
     wire->kvm = host->kvm;
+    wire->denial_sources = words_to_wire(arena, host->denial_sources, &wire->n_denial_sources);
     return wire;
 }
 

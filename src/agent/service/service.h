@@ -9,6 +9,7 @@
  * struct service_host - The host, as GetInfo tells it; filled by main, which knows the system
  * @os:          "linux"
  * @namespaces:  NAMESPACE_* that can be made
+ * @denial_sources: where denials are seen, separated by blanks: "network_log"
  * @controllers: names of usable cgroup controllers, separated by blanks
  */
 struct service_host {
@@ -23,6 +24,7 @@ struct service_host {
     uint32_t cgroup_version;
     char controllers[64];
     bool kvm;
+    char denial_sources[64];
 };
 
 /**

@@ -21,6 +21,8 @@ static void test_get_info(void **state)
     assert_int_equal(reply->limits->exit_retain->seconds, 600);
     assert_int_equal(reply->host->n_cgroup_controllers, 2);
     assert_string_equal(reply->host->cgroup_controllers[1], "memory");
+    assert_int_equal(reply->host->n_denial_sources, 1);
+    assert_string_equal(reply->host->denial_sources[0], "network_log");
     assert_false(reply->draining);
     drop(reply);
 }
