@@ -36,7 +36,6 @@ static const struct {
     const char *reason;
 } exceptions[] = {
     { ISOLATION_RESTRICTED, 42, "sockets and tokens", "Landlock lets stat(2) through" },
-    { ISOLATION_RESTRICTED, 23, "pidfd_open", "no pid namespace; the descriptor can do nothing" },
     { ISOLATION_RESTRICTED, 23, "prlimit", "no pid namespace; limits of the own user are seen" },
     { ISOLATION_RESTRICTED, 41, "pathname", "Landlock lets connect(2) to a path through" },
     { ISOLATION_RESTRICTED, 43, "/proc/keys", "the host's /proc, which the policy lists" },
@@ -50,6 +49,7 @@ static const struct {
     const char *attempt;
 } only_seccomp[] = {
     { 23, "PTRACE_TRACEME" },
+    { 23, "pidfd_open" },
     { 26, NULL },
     { 31, NULL },
     { 33, NULL },
