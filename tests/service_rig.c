@@ -15,10 +15,13 @@ int rig_setup(void **state)
     static struct rig rig;
     struct osa_error err = { 0 };
     void *fixture = NULL;
+    const struct fake_options *options = *state;
     rig = (struct rig){ 0 };
     if (fixture_setup(&fixture) != 0)
         return -1;
     rig.f = *(struct fixture *)fixture;
+    if (options != NULL)
+        rig.f.options = *options;
     fixture_start(&rig.f);
     rig.service = (struct service){
         .loop = rig.f.loop,

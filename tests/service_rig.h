@@ -50,7 +50,7 @@ struct stream_probe {
     struct failure failure;
 };
 
-/** rig_setup() - Everything up, an agent of default limits behind */
+/** rig_setup() - Everything up, an agent of default limits behind; *@state: options of the fake, or NULL */
 int rig_setup(void **state);
 /** rig_teardown() - Everything away; nothing may be left in the backend */
 int rig_teardown(void **state);

@@ -316,6 +316,34 @@ static void test_wait_that_is_given_up(void **state)
     free(id);
 }
 
+static struct fake_options slow_start = { .spawn_ns = 100 * OSA_NS_PER_MS };
+
+/* The process lives on and can be found; nothing is left that nobody knows of. */
+static void test_client_that_goes_during_spawn(void **state)
+{
+    static struct stream_probe probe;
+    struct rig *rig = *state;
+    struct spawn spawn;
+    spawn_init(&spawn, (const char *[]){ "fake", "hang", NULL });
+    probe_start(rig, &probe, "Spawn");
+    (void)rpc_client_send(probe.call, &spawn.request.base);
+    rpc_client_half_close(probe.call);
+    while (agent_state(rig->f.agent).processes == 0)
+        (void)osa_loop_run_once(rig->f.loop, osa_deadline_after(OSA_NS_PER_SEC));
+    assert_null(process_first(rig->f.agent)); /* it is still starting */
+    rpc_client_cancel(probe.call);
+    probe_wait(rig, &probe);
+    assert_int_equal(probe.error.code, OSA_CANCELLED);
+    int64_t deadline = osa_deadline_after(5 * OSA_NS_PER_SEC);
+    while (process_first(rig->f.agent) == NULL && osa_now_ns() < deadline)
+        (void)osa_loop_run_once(rig->f.loop, deadline);
+    V1(ListRequest) request = V1_INIT(LIST_REQUEST);
+    V1(ListResponse) *listed = ask(rig, "List", &request.base);
+    assert_int_equal(listed->n_processes, 1);
+    assert_int_equal(listed->processes[0]->state, V1_ENUM(PROCESS__STATE__STATE_RUNNING));
+    drop(listed);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
 
 int main(void)
@@ -330,6 +358,8 @@ int main(void)
         TEST(test_policy_is_checked),
         TEST(test_drain),
         TEST(test_wait_that_is_given_up),
+        cmocka_unit_test_prestate_setup_teardown(test_client_that_goes_during_spawn, rig_setup,
+                                                 rig_teardown, &slow_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
