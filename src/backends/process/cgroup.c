@@ -114,10 +114,6 @@ static int make_v2_sandbox(struct cgroup *cg, int i)
     if (rc == 0 && h->enable[0] != '\0')
         rc = cgroup_write(cg->outer, "cgroup.subtree_control", h->enable);
     if (rc == 0)
-        rc = make_dir(cg->outer, "init", &cg->init_dir);
-    if (rc == 0)
-        rc = open_procs(cg->init_dir, &cg->init_procs);
-    if (rc == 0)
         rc = make_dir(cg->outer, "work", &cg->dirs[i]);
     if (rc == 0 && h->enable[0] != '\0')
         rc = cgroup_write(cg->dirs[i], "cgroup.subtree_control", h->enable);
@@ -299,8 +295,17 @@ void cgroup_process_entry(const struct cgroup *process, struct cgroup_entry *ret
     }
 }
 
-void cgroup_init_entry(const struct cgroup *sandbox, struct cgroup_entry *ret_entry)
+void cgroup_process_entered(struct cgroup *process)
 {
+    for (int i = 0; i < process->tree->hierarchy_count; i++)
+        osa_replace_fd(&process->procs[i], -1);
+}
+
+void cgroup_init_entry(struct cgroup *sandbox, struct cgroup_entry *ret_entry)
+{
+    if (sandbox->outer >= 0 && sandbox->init_dir < 0 &&
+        make_dir(sandbox->outer, "init", &sandbox->init_dir) == 0)
+        (void)!open_procs(sandbox->init_dir, &sandbox->init_procs);
     *ret_entry =
         (struct cgroup_entry){ .dir_fd = sandbox->init_dir, .v2_procs_fd = sandbox->init_procs };
 }

@@ -3,7 +3,7 @@
  * Cgroups of the process backend, on v2, v1 and the hybrid of both.
  *
  *   PARENT/openshell-agent-KEY/        one agent; held by flock(2) while it lives
- *       SANDBOX/init                   the sandbox's init; no limits, never frozen (v2 only)
+ *       SANDBOX/init                   the sandbox's init, if it asks; no limits, never frozen (v2)
  *       SANDBOX/work                   the sandbox's limits; frozen, measured and killed here
  *       SANDBOX/work/PROCESS           one process and what it starts
  *
@@ -137,8 +137,11 @@ struct cgroup_entry {
 /** cgroup_process_entry() - Fill @ret_entry for a process of cgroup_process_new() */
 void cgroup_process_entry(const struct cgroup *process, struct cgroup_entry *ret_entry);
 
+/** cgroup_process_entered() - The entry was handed out and is not needed again: close its cgroup.procs files */
+void cgroup_process_entered(struct cgroup *process);
+
 /** cgroup_init_entry() - Fill @ret_entry for the sandbox's init, which no limit binds; often all -1 and 0 */
-void cgroup_init_entry(const struct cgroup *sandbox, struct cgroup_entry *ret_entry);
+void cgroup_init_entry(struct cgroup *sandbox, struct cgroup_entry *ret_entry);
 
 /**
  * cgroup_set_limits() - Change all limits at once, live; 0 removes one

@@ -230,6 +230,8 @@ static enum osa_code send_spawn(struct process *p, const struct process_spec *sp
         code = channel_send(&p->sandbox->init, &head, plan.buf.data, plan.buf.len, fds,
                             stdio + cgroups, err);
     }
+    if (p->cgroup != NULL)
+        cgroup_process_entered(p->cgroup);
     plan_builder_done(&plan);
     return code;
 }
