@@ -10,7 +10,7 @@
  *   4. no_new_privs, then Landlock: processes inherit one domain, so that those of a sandbox may
  *      signal each other while none reaches out. Nothing is mounted from here on;
  *   5. READY.
- * From then on init serves SPAWN, GROUP_SIGNAL and KILL_ALL, and reaps. A child that init did not
+ * From then on init serves SPAWN, GROUP_SIGNAL, KILL_ALL and CONNECT, and reaps. A child that init did not
  * make is an orphan of the direct process's tree; keepers (launcher/children.h) hold the others'.
  * A keeper that dies by a signal was killed by the workload it watches: init gives up, and its
  * ending ends the sandbox.
@@ -25,8 +25,10 @@
 #include "launcher/pid_table.h"
 #include "launcher/privileges.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -303,6 +305,40 @@ static void handle_kill_all(struct init *init, const struct wire_packet *packet)
     init->kill_key = packet->head.key;
 }
 
+/* Init stands in the sandbox's network and outside of the processes' filter. */
+static int begin_connect(const struct launcher_connect *to)
+{
+    struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(to->port) };
+    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(to->port) };
+    memcpy(&v4.sin_addr, to->address, sizeof(v4.sin_addr));
+    memcpy(&v6.sin6_addr, to->address, sizeof(v6.sin6_addr));
+    bool six = to->is_ipv6 != 0;
+    OSA_AUTO(osa_close_fd)
+    int fd = socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    int rc = six ? connect(fd, (const struct sockaddr *)&v6, sizeof(v6))
+                 : connect(fd, (const struct sockaddr *)&v4, sizeof(v4));
+    if (rc < 0 && errno != EINPROGRESS)
+        return -errno;
+    return osa_take_fd(&fd);
+}
+
+static void handle_connect(const struct init *init, const struct wire_packet *packet)
+{
+    if (packet->head.length != sizeof(struct launcher_connect)) {
+        send_done(init, packet->head.key, EBADMSG);
+        return;
+    }
+    OSA_AUTO(osa_close_fd) int fd = begin_connect(packet->body);
+    if (fd < 0) {
+        send_done(init, packet->head.key, -fd);
+        return;
+    }
+    struct launcher_message head = { .type = LAUNCHER_DONE, .key = packet->head.key };
+    (void)wire_send(init->sock, &head, NULL, 0, &fd, 1, 0);
+}
+
 static void handle_packet(struct init *init)
 {
     struct wire_packet packet;
@@ -320,6 +356,9 @@ static void handle_packet(struct init *init)
         break;
     case LAUNCHER_KILL_ALL:
         handle_kill_all(init, &packet);
+        break;
+    case LAUNCHER_CONNECT:
+        handle_connect(init, &packet);
         break;
     default:
         end(init, 1);

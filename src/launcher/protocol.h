@@ -6,11 +6,11 @@
  * ends are the same build. Nobody but the agent holds the other end of a zygote's or init's socket;
  * a packet that makes no sense is therefore our bug, and its receiver ends (agent: marks it lost).
  *
- *   agent → zygote   CREATE (sandbox plan; descriptors: init's socket); CONNECT
+ *   agent → zygote   CREATE (sandbox plan; descriptors: init's socket)
  *   zygote → agent   PROBED once at its start; CREATED (pidfd) or FAILED; GONE, when the init is dead
- *                    and all that it left behind is, too; DONE for a CONNECT
+ *                    and all that it left behind is, too
  *   init → agent     READY or FAILED, once
- *   agent → init     SPAWN (launch plan; stdio and cgroup descriptors), GROUP_SIGNAL, KILL_ALL
+ *   agent → init     SPAWN (launch plan; stdio and cgroup descriptors), GROUP_SIGNAL, KILL_ALL, CONNECT
  *   init → agent     SPAWNED (pidfd; keeper's pidfd; terminal) or FAILED; EXITED; DONE
  *
  * A keeper speaks on its init's socket; `key` tells which process or request a message is about.
@@ -139,7 +139,6 @@ struct launcher_signal {
  * (non-blocking, its connect under way).
  */
 struct launcher_connect {
-    uint64_t sandbox;
     uint16_t port; /* host order */
     uint16_t is_ipv6;
     uint32_t reserved;

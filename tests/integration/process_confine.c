@@ -137,6 +137,57 @@ static void filter_is_loaded(void **state)
     assert_string_equal(box.error.field, "spec.seccomp_profile");
 }
 
+struct stream {
+    int fd;
+    bool answered;
+    struct osa_error error;
+};
+
+static void on_stream(void *ctx, int fd, const struct osa_error *error)
+{
+    struct stream *stream = ctx;
+    stream->fd = fd;
+    stream->answered = true;
+    if (error != NULL)
+        stream->error = *error;
+}
+
+static void ports_inside_are_reached(void **state)
+{
+    (void)state;
+    const struct backend_ops *ops = fixture_backend()->ops;
+    struct box box;
+    struct seen seen;
+    struct stream stream = { .fd = -1 };
+    box_open(&box);
+    ops->sandbox_connect(box.sandbox, "127.0.0.1", 8099, on_stream, &stream);
+    assert_false(stream.answered);
+    assert_true(until(&stream.answered));
+    assert_int_equal(stream.fd, -1);
+    assert_int_equal(stream.error.code,
+                     level() == ISOLATION_RESTRICTED ? OSA_FAILED_PRECONDITION : OSA_UNAVAILABLE);
+    if (level() > ISOLATION_RESTRICTED) {
+        struct process_spec spec =
+            shell("exec python3 -c 'import socket as s; l = s.socket(); "
+                  "l.bind((\"127.0.0.1\", 8099)); l.listen(); print(\"up\", flush=True); "
+                  "l.accept()[0].sendall(b\"hello\")'");
+        launch(&box, &seen, &spec);
+        for (unsigned tries = 0; seen.out.len == 0 && tries < 200; tries++)
+            run_for_ms(20);
+        stream = (struct stream){ .fd = -1 };
+        ops->sandbox_connect(box.sandbox, "127.0.0.1", 8099, on_stream, &stream);
+        assert_true(until(&stream.answered));
+        assert_true(stream.fd >= 0);
+        finish(&seen);
+        char text[6] = "";
+        assert_int_equal(read(stream.fd, text, 5), 5);
+        assert_string_equal(text, "hello");
+        (void)close(stream.fd);
+        seen_done(&seen);
+    }
+    box_close(&box);
+}
+
 static void network_is_empty(void **state)
 {
     (void)state;
@@ -211,6 +262,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(isolation_tells_what_is_in_force),
         cmocka_unit_test(other_processes_are_unseen),
         cmocka_unit_test(filter_is_loaded),
+        cmocka_unit_test(ports_inside_are_reached),
         cmocka_unit_test(network_is_empty),
         cmocka_unit_test(users_are_resolved_or_refused),
         cmocka_unit_test(sandboxes_do_not_reach_each_other),

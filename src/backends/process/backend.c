@@ -121,6 +121,8 @@ static void fill_info(struct process_backend *b, enum isolation_level max)
         info->capabilities |= BACKEND_CAP_POLICY;
     if ((isolation->namespaces & NAMESPACE_MNT) != 0)
         info->capabilities |= BACKEND_CAP_ROOT;
+    if (own_network)
+        info->capabilities |= BACKEND_CAP_PORT_FORWARD;
 }
 
 static const struct backend_info *info_op(struct backend *b)

@@ -20,6 +20,7 @@
 
 struct sandbox;
 struct process;
+struct reach; /* reach.c */
 
 /* struct process_backend.loop's children: sandboxes by key, the key being their name on the wire. */
 struct process_backend {
@@ -74,6 +75,7 @@ struct sandbox {
     struct osa_task finish;     /* destroy of an ENDED sandbox */
     struct osa_timer patience;
     struct process *processes; /* uthash by key */
+    struct reach *reaches;     /* uthash by key: connections that await their socket */
     struct process *direct;    /* whose tree hangs on init itself; others have keepers */
     bool tree_busy;            /* a former direct process's tree is not known to be empty */
 };
@@ -247,6 +249,12 @@ void process_update_op(struct backend_process *base, const struct resources *lim
 void process_stats_op(struct backend_process *base, stats_fn done, void *ctx);
 
 /* ---- reach.c ---- */
+
+/** reach_on_done() - Init's answer to a CONNECT: the socket or why there is none */
+void reach_on_done(struct sandbox *s, struct wire_packet *packet);
+
+/** reach_abandon() - Answer the connections that await their socket: the sandbox ends */
+void reach_abandon(struct sandbox *s);
 
 /** sandbox_connect_op() - Slot sandbox_connect of struct backend_ops */
 void sandbox_connect_op(struct backend_sandbox *base, const char *ip, uint16_t port, stream_fn done,

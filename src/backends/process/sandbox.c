@@ -87,6 +87,7 @@ static void begin_end(struct sandbox *s, bool kill_now)
     s->state = SANDBOX_ENDING;
     channel_close(&s->init);
     resources_abandon(s);
+    reach_abandon(s);
     if (s->paused) /* frozen members of a v1 cgroup would not even die */
         (void)!cgroup_kill(s->cgroup, &(struct osa_error){ 0 });
     if (kill_now)
@@ -223,6 +224,8 @@ static void on_init_packet(struct channel *channel, struct wire_packet *packet)
     HASH_FIND(hh, s->processes, &packet->head.key, sizeof(packet->head.key), p);
     if (p != NULL)
         process_on_packet(p, packet);
+    else if (packet->head.type == LAUNCHER_DONE)
+        reach_on_done(s, packet);
 }
 
 static void on_init_lost(struct channel *channel, const char *reason)
