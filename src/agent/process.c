@@ -161,7 +161,8 @@ static void on_spawned(void *ctx, struct backend_process *handle, const struct i
     }
     process->handle = handle;
     process->isolation = *isolation;
-    process->limits = *effective;
+    /* A sandbox of its own has the limits that the request asked for. */
+    process->limits = process->ephemeral ? process->sandbox->limits : *effective;
     process->state = PROCESS_RUNNING;
     process->started_wall_ns = osa_wall_ns();
     process->streams = process->request->tty ? OUTPUT_STDOUT : OUTPUT_STDOUT | OUTPUT_STDERR;

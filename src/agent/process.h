@@ -150,7 +150,7 @@ OSA_MUST_CHECK enum osa_code process_close_stdin(struct process *process, struct
 OSA_MUST_CHECK enum osa_code process_resize(struct process *process, struct terminal_size size,
                                             struct osa_error *err);
 
-/** process_update() - New limits; fields of @wanted that are 0 stay. @done: then process->limits holds them */
+/** process_update() - New limits, of its sandbox where that is its own; fields of @wanted that are 0 stay. @done: then process->limits holds them */
 void process_update(struct process *process, const struct resources *wanted, done_fn done,
                     void *ctx);
 /** process_stats() - Usage; FAILED_PRECONDITION after the exit */

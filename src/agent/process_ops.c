@@ -173,6 +173,10 @@ void process_update(struct process *process, const struct resources *wanted, don
                     void *ctx)
 {
     struct osa_error err = { 0 };
+    if (process->ephemeral && process->sandbox != NULL && check_running(process, &err) == OSA_OK) {
+        sandbox_update(process->sandbox, wanted, done, ctx);
+        return;
+    }
     if (check_update(process, wanted, &err) != OSA_OK) {
         done(ctx, &err);
         return;

@@ -74,6 +74,8 @@ static void on_updated(void *ctx, const struct osa_error *error)
         sandbox->reserved = op->before;
     } else if (sandbox != NULL) {
         sandbox->limits = op->wanted;
+        if (sandbox->ephemeral && sandbox->processes != NULL)
+            sandbox->processes->limits = op->wanted;
         agent_emit(op->agent, EVENT_RESOURCES_UPDATED, sandbox->id, NULL, NULL);
     }
     op->done(op->ctx, error);

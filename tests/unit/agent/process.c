@@ -328,6 +328,28 @@ static void test_oom_and_stats(void **state)
     assert_true(seen);
 }
 
+static void test_limits_of_an_ephemeral(void **state)
+{
+    struct fixture *f = *state;
+    struct outcome outcome = { 0 };
+    fixture_start(f);
+    struct process_request *request = make_request("hang");
+    request->resources = (struct resources){ .memory_bytes = 64 << 20, .pids_max = 9 };
+    struct process *process = spawn_request(f, request).process;
+    assert_int_equal(process->limits.memory_bytes, 64 << 20);
+    assert_int_equal(process->limits.pids_max, 9);
+    process_update(process, &(struct resources){ .pids_max = 20 }, on_done, &outcome);
+    turn_until(f, &outcome.calls, 1);
+    assert_int_equal(outcome.error.code, OSA_OK);
+    assert_int_equal(process->limits.pids_max, 20);
+    assert_int_equal(process->limits.memory_bytes, 64 << 20);
+    assert_int_equal(agent_state(f->agent).allocated.pids_max, 20);
+    process_kill(process, 0, NULL);
+    (void)wait_exit(f, process);
+    process_update(process, &(struct resources){ .pids_max = 30 }, on_done, &outcome);
+    assert_int_equal(outcome.error.code, OSA_FAILED_PRECONDITION);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -349,6 +371,7 @@ int main(void)
         TEST(test_stdin),
         TEST(test_terminal),
         TEST(test_oom_and_stats),
+        TEST(test_limits_of_an_ephemeral),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
