@@ -138,7 +138,7 @@ static void start_batch(struct rpc_client_call *call, const grpc_op *ops, size_t
 {
     call->pending++;
     rpc_step_hand_over(step);
-    grpc_call_error error = grpc_call_start_batch(call->core, ops, count, step, NULL);
+    grpc_call_error error = grpc_call_start_batch(call->core, ops, count, rpc_step_tag(step), NULL);
     if (error == GRPC_CALL_OK)
         return;
     osa_log(OSA_LOG_ERROR, "rpc", "batch refused, call is cancelled",

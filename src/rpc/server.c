@@ -265,7 +265,8 @@ void rpc_server_shutdown(struct rpc_server *server, int64_t deadline_ns, void (*
     server->drain_timer.fire = on_drain_timeout;
     osa_timer_arm(server->loop, &server->drain_timer, deadline_ns);
     rpc_step_hand_over(&server->drained);
-    grpc_server_shutdown_and_notify(server->core, server->worker.queue, &server->drained);
+    grpc_server_shutdown_and_notify(server->core, server->worker.queue,
+                                    rpc_step_tag(&server->drained));
 }
 
 static void run_until_drained(struct rpc_server *server)
@@ -291,7 +292,8 @@ void rpc_server_free(struct rpc_server *server)
         /* Core wants its shutdown even from a server that never ran; nobody waits for its event. */
         server->drained.on_worker = ignore_step;
         rpc_step_hand_over(&server->drained);
-        grpc_server_shutdown_and_notify(server->core, server->worker.queue, &server->drained);
+        grpc_server_shutdown_and_notify(server->core, server->worker.queue,
+                                        rpc_step_tag(&server->drained));
         rpc_worker_done(&server->worker);
     } else if (server->state != SERVER_DRAINED) {
         run_until_drained(server);

@@ -134,7 +134,7 @@ static void start_batch(struct rpc_call *call, const grpc_op *ops, size_t count,
 {
     call->pending++;
     rpc_step_hand_over(step);
-    grpc_call_error error = grpc_call_start_batch(call->core, ops, count, step, NULL);
+    grpc_call_error error = grpc_call_start_batch(call->core, ops, count, rpc_step_tag(step), NULL);
     if (error == GRPC_CALL_OK)
         return;
     /* Only a bug of ours gets here. The event is made up, so that the call still ends. */
@@ -467,13 +467,13 @@ void rpc_call_request(struct rpc_server *server, const struct rpc_entry *entry)
     rpc_step_hand_over(&call->accepted);
     if (entry->method == NULL) {
         error = grpc_server_request_call(server->core, &call->core, &call->details, &call->metadata,
-                                         queue, queue, &call->accepted);
+                                         queue, queue, rpc_step_tag(&call->accepted));
     } else {
         bool with_payload =
             entry->method->kind == RPC_UNARY || entry->method->kind == RPC_SERVER_STREAM;
         error = grpc_server_request_registered_call(
             server->core, entry->handle, &call->core, &call->core_deadline, &call->metadata,
-            with_payload ? &call->payload : NULL, queue, queue, &call->accepted);
+            with_payload ? &call->payload : NULL, queue, queue, rpc_step_tag(&call->accepted));
     }
     if (error == GRPC_CALL_OK)
         return;

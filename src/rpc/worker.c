@@ -30,6 +30,12 @@ void rpc_step_hand_over(struct rpc_step *step)
     __tsan_release(step);
 }
 
+void *rpc_step_tag(struct rpc_step *step)
+{
+    atomic_store_explicit(&step->tagged, true, memory_order_release);
+    return step;
+}
+
 void rpc_step_post(struct rpc_step *step)
 {
     osa_loop_post(step->loop, &step->task);
@@ -57,6 +63,7 @@ static void *poll_queue(void *arg)
         grpc_event event = grpc_completion_queue_next(queue, until, NULL);
         if (event.type == GRPC_OP_COMPLETE) {
             struct rpc_step *step = event.tag;
+            (void)atomic_load_explicit(&step->tagged, memory_order_acquire);
             step->ok = event.success != 0;
             if (step->on_worker == NULL || step->on_worker(step))
                 held[count++] = step;

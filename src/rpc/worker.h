@@ -9,12 +9,14 @@
 
 #include <grpc/grpc.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 /**
  * struct rpc_step - The tag of one operation in flight; embedded in its owner
  * @task:      private; carries the step to the loop
  * @on_loop:   called on the loop thread when the operation has ended
  * @on_worker: called on the worker before that, when not NULL. Return: the loop is to see the step, too
+ * @tagged:    set by rpc_step_tag(); orders what its caller wrote before what the worker reads
  * @ok:        success of the completion event, set before either is called
  */
 struct rpc_step {
@@ -22,6 +24,7 @@ struct rpc_step {
     void (*on_loop)(struct rpc_step *self);
     bool (*on_worker)(struct rpc_step *self);
     struct osa_loop *loop;
+    atomic_bool tagged;
     bool ok;
 };
 
@@ -42,6 +45,13 @@ void rpc_step_init(struct rpc_step *step, struct osa_loop *loop,
  * ThreadSanitizer has to be told. Does nothing in other builds.
  */
 void rpc_step_hand_over(struct rpc_step *step);
+
+/**
+ * rpc_step_tag() - The step as the tag of an operation that starts now
+ * C core orders its threads by itself, but neither the memory model nor TSan can see that from
+ * here; one release and one acquire say it.
+ */
+void *rpc_step_tag(struct rpc_step *step);
 
 /** rpc_step_post() - Run step->on_loop on the loop thread, as if its operation had ended. Thread: any */
 void rpc_step_post(struct rpc_step *step);
