@@ -2,7 +2,9 @@
 #include "rpc/bytes.h"
 #include "rpc/message_internal.h"
 
+#include <google/rpc/status.pb-c.h>
 #include <grpc/byte_buffer_reader.h>
+#include <stdio.h>
 #include <string.h>
 
 grpc_byte_buffer *rpc_bytes_pack(const ProtobufCMessage *message, size_t *ret_len)
@@ -59,4 +61,27 @@ void rpc_slice_copy(grpc_slice slice, char *out, size_t size)
     size_t len = OSA_MIN(GRPC_SLICE_LENGTH(slice), size - 1);
     memcpy(out, GRPC_SLICE_START_PTR(slice), len);
     out[len] = '\0';
+}
+
+grpc_slice rpc_bytes_pack_status(const struct osa_error *err, const ProtobufCMessage *detail)
+{
+    char type_url[256];
+    (void)snprintf(type_url, sizeof(type_url), "type.googleapis.com/%s", detail->descriptor->name);
+    size_t len = protobuf_c_message_get_packed_size(detail);
+    grpc_slice value = grpc_slice_malloc(len);
+    (void)protobuf_c_message_pack(detail, GRPC_SLICE_START_PTR(value));
+    Google__Protobuf__Any any = GOOGLE__PROTOBUF__ANY__INIT;
+    any.type_url = type_url;
+    any.value.data = GRPC_SLICE_START_PTR(value);
+    any.value.len = len;
+    Google__Protobuf__Any *details[] = { &any };
+    Google__Rpc__Status status = GOOGLE__RPC__STATUS__INIT;
+    status.code = (int32_t)err->code;
+    status.message = (char *)err->text;
+    status.n_details = 1;
+    status.details = details;
+    grpc_slice packed = grpc_slice_malloc(google__rpc__status__get_packed_size(&status));
+    (void)google__rpc__status__pack(&status, GRPC_SLICE_START_PTR(packed));
+    grpc_slice_unref(value);
+    return packed;
 }

@@ -31,3 +31,6 @@ ptrdiff_t rpc_metadata_find(const grpc_metadata_array *array, const char *key);
 
 /** rpc_slice_copy() - The bytes of @slice as text in @out, cut at @size and NUL-terminated */
 void rpc_slice_copy(grpc_slice slice, char *out, size_t size);
+
+/** rpc_bytes_pack_status() - google.rpc.Status of @err with @detail in it. Return: a slice (free with grpc_slice_unref) */
+grpc_slice rpc_bytes_pack_status(const struct osa_error *err, const ProtobufCMessage *detail);

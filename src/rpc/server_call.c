@@ -15,8 +15,6 @@
 #include "rpc/bytes.h"
 #include "rpc/server_internal.h"
 
-#include <google/rpc/status.pb-c.h>
-#include <stdio.h>
 #include <string.h>
 
 static const char details_key[] = "grpc-status-details-bin";
@@ -265,29 +263,6 @@ void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *response)
     rpc_call_finish(call);
 }
 
-static grpc_slice pack_details(const struct osa_error *err, const ProtobufCMessage *detail)
-{
-    char type_url[256];
-    (void)snprintf(type_url, sizeof(type_url), "type.googleapis.com/%s", detail->descriptor->name);
-    size_t len = protobuf_c_message_get_packed_size(detail);
-    grpc_slice value = grpc_slice_malloc(len);
-    (void)protobuf_c_message_pack(detail, GRPC_SLICE_START_PTR(value));
-    Google__Protobuf__Any any = GOOGLE__PROTOBUF__ANY__INIT;
-    any.type_url = type_url;
-    any.value.data = GRPC_SLICE_START_PTR(value);
-    any.value.len = len;
-    Google__Protobuf__Any *details[] = { &any };
-    Google__Rpc__Status status = GOOGLE__RPC__STATUS__INIT;
-    status.code = (int32_t)err->code;
-    status.message = (char *)err->text;
-    status.n_details = 1;
-    status.details = details;
-    grpc_slice packed = grpc_slice_malloc(google__rpc__status__get_packed_size(&status));
-    (void)google__rpc__status__pack(&status, GRPC_SLICE_START_PTR(packed));
-    grpc_slice_unref(value);
-    return packed;
-}
-
 void rpc_call_fail(struct rpc_call *call, const struct osa_error *err,
                    const ProtobufCMessage *detail)
 {
@@ -296,7 +271,7 @@ void rpc_call_fail(struct rpc_call *call, const struct osa_error *err,
     call->code = err->code;
     call->text = grpc_slice_from_copied_string(err->text);
     if (detail != NULL)
-        call->details_bin = pack_details(err, detail);
+        call->details_bin = rpc_bytes_pack_status(err, detail);
     rpc_call_finish(call);
 }
 
@@ -481,50 +456,4 @@ void rpc_call_request(struct rpc_server *server, const struct rpc_entry *entry)
             OSA_S("error", grpc_call_error_to_string(error)), OSA_S("method", entry->path));
     release_core(call);
     rpc_call_unref(call);
-}
-
-/* ---- what handlers ask ---- */
-
-void *rpc_call_service(const struct rpc_call *call)
-{
-    return call->entry->ctx;
-}
-
-void rpc_call_set_data(struct rpc_call *call, void *data)
-{
-    call->data = data;
-}
-
-void *rpc_call_data(const struct rpc_call *call)
-{
-    return call->data;
-}
-
-const struct rpc_peer *rpc_call_peer(const struct rpc_call *call)
-{
-    return &call->peer;
-}
-
-int64_t rpc_call_deadline_ns(const struct rpc_call *call)
-{
-    return call->deadline_ns;
-}
-
-const char *rpc_call_metadata(const struct rpc_call *call, const char *key)
-{
-    if (call->core == NULL)
-        return NULL;
-    ptrdiff_t at = rpc_metadata_find(&call->metadata, key);
-    if (at < 0)
-        return NULL;
-    grpc_slice value = call->metadata.metadata[at].value;
-    size_t size = GRPC_SLICE_LENGTH(value) + 1;
-    char *copy = grpc_call_arena_alloc(call->core, size); /* freed with the call */
-    rpc_slice_copy(value, copy, size);
-    return copy;
-}
-
-bool rpc_call_is_cancelled(const struct rpc_call *call)
-{
-    return call->gone;
 }
