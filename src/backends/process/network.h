@@ -98,7 +98,9 @@ struct network_events {
  * @proxy_port: TCP port of the proxy on the gateway address; 0: no way out
  * @sockets:    taken, also on failure
  * @events:     borrowed; NULL for none
- * Afterwards lo is up, the rules are in force, and eth0 has its addresses. On failure nothing is
+ * Afterwards lo is up, the rules are in force, and eth0 has its addresses. The host's end carries
+ * packets a moment later, when the kernel's link watch has run (IFF_RUNNING): what is sent before
+ * is lost, and TCP tries again after a second. On failure nothing is
  * left behind on the host; the namespace is of no use.
  * Return: OSA_OK; RESOURCE_EXHAUSTED: the block is used up; FAILED_PRECONDITION: rules cannot be set.
  */

@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -242,6 +243,26 @@ static void run_loop(struct fixture *f)
         ;
 }
 
+/* The kernel's link watch attaches the queue of the host's end by and by; network.h tells. */
+static void wait_until_running(const struct network_link *link)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+    struct ifreq request = { 0 };
+    assert_true(network_gateway(link, &v4, &v6));
+    (void)snprintf(request.ifr_name, sizeof(request.ifr_name), "osa00v%03x",
+                   (ntohl(v4.s_addr) & 0x7ff) / 2);
+    OSA_AUTO(osa_close_fd) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    for (int64_t deadline = osa_deadline_after(5 * OSA_NS_PER_SEC); osa_now_ns() < deadline;) {
+        assert_int_equal(ioctl(fd, SIOCGIFFLAGS, &request), 0);
+        if ((request.ifr_flags & IFF_RUNNING) != 0)
+            break;
+        (void)poll(NULL, 0, 1);
+    }
+    assert_int_not_equal(request.ifr_flags & IFF_RUNNING, 0);
+    (void)poll(NULL, 0, 5); /* the flag is set just before the queue is */
+}
+
 static struct network_link *attach(struct fixture *f, struct network *net, struct inhabitant *in,
                                    const char *id, uint16_t proxy_port)
 {
@@ -250,6 +271,8 @@ static struct network_link *attach(struct fixture *f, struct network *net, struc
     if (network_attach(net, f->loop, id, proxy_port, &in->sockets, &f->events, &link, &err) !=
         OSA_OK)
         fail_msg("%s", err.text);
+    if (net != NULL)
+        wait_until_running(link);
     return link;
 }
 
