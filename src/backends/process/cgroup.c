@@ -352,6 +352,12 @@ enum osa_code cgroup_stats(struct cgroup *cg, struct usage_stats *ret_stats, str
     return OSA_OK;
 }
 
+bool cgroup_counts_oom(const struct cgroup *cg)
+{
+    int memory = cg->tree->of[CGROUP_MEMORY];
+    return memory >= 0 && cg->dirs[memory] >= 0;
+}
+
 uint64_t cgroup_oom_kills(struct cgroup *cg)
 {
     const struct cgroup_tree *tree = cg->tree;

@@ -160,6 +160,9 @@ const struct resources *cgroup_limits(const struct cgroup *cg);
 OSA_MUST_CHECK enum osa_code cgroup_stats(struct cgroup *cg, struct usage_stats *ret_stats,
                                           struct osa_error *err);
 
+/** cgroup_counts_oom() - Has @cg a memory cgroup of its own, whose count tells its members' kills? */
+bool cgroup_counts_oom(const struct cgroup *cg);
+
 /**
  * cgroup_oom_kills() - Members killed for want of memory since the cgroup was made
  * Read from the kernel now, so it is right at a member's exit, before the event arrives. A

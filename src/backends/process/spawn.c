@@ -66,7 +66,13 @@ static void on_spawned(struct process *p, struct wire_packet *packet)
     spawned(p->ctx, &p->base, &p->sandbox->isolation, &p->limits, NULL);
 }
 
-/* Out-of-memory kills of the whole sandbox since the process began, for hosts that count them only there. */
+/* Must the sandbox's out-of-memory kills stand in for the process's? Its count reads every member's on v1. */
+static bool counts_by_sandbox(const struct process *p)
+{
+    return p->sandbox->cgroup != NULL && (p->cgroup == NULL || !cgroup_counts_oom(p->cgroup));
+}
+
+/* Out-of-memory kills of the whole sandbox since the process began. */
 static uint32_t sandbox_oom_since(struct process *p)
 {
     uint64_t now = cgroup_oom_kills(p->sandbox->cgroup);
@@ -97,7 +103,7 @@ static void on_exited(struct process *p, const struct launcher_exited *body)
         exit.code = WEXITSTATUS(body->status);
     }
     exit.oom_kills = p->cgroup == NULL ? 0 : (uint32_t)cgroup_oom_kills(p->cgroup);
-    if (exit.oom_kills == 0 && p->sandbox->cgroup != NULL && exit.signal == SIGKILL)
+    if (exit.signal == SIGKILL && counts_by_sandbox(p))
         exit.oom_kills = sandbox_oom_since(p);
     if (exit.signal == SIGKILL && exit.oom_kills > 0)
         exit.reason = EXIT_REASON_OOM_KILLED;
@@ -280,13 +286,14 @@ void spawn_op(struct backend_sandbox *base, const struct process_spec *spec,
         defer_spawned(loop, done, ctx, &error);
         return;
     }
-    p->sandbox_ooms = s->cgroup == NULL ? 0 : cgroup_oom_kills(s->cgroup);
     p->events = events;
     p->spawned = done;
     p->ctx = ctx;
     OSA_AUTO(child_ends_close) struct child_ends ends = { { -1, -1, -1 } };
-    if (resources_open_process(p, spec, &error) != OSA_OK ||
-        make_stdio(p, spec, &ends, &error) != OSA_OK ||
+    bool opened = resources_open_process(p, spec, &error) == OSA_OK;
+    if (opened && counts_by_sandbox(p))
+        p->sandbox_ooms = cgroup_oom_kills(s->cgroup);
+    if (!opened || make_stdio(p, spec, &ends, &error) != OSA_OK ||
         send_spawn(p, spec, &ends, &error) != OSA_OK) {
         p->tree_empty = true;
         process_destroy(p);
