@@ -15,7 +15,8 @@ endif()
 
 add_library(osa_flags INTERFACE)
 target_include_directories(osa_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
-target_compile_definitions(osa_flags INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64)
+target_compile_definitions(osa_flags INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64
+                           OSA_VERSION="${PROJECT_VERSION}")
 target_compile_options(osa_flags INTERFACE
   -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
   -Wno-format-truncation # error and log texts are cut on purpose

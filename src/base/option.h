@@ -153,8 +153,11 @@ enum osa_option_origin osa_options_origin(const struct osa_options *options, con
 /** osa_option_help() - Rows of one group for --help, columns aligned for @width characters */
 void osa_option_help(const struct osa_option_group *group, unsigned width, struct osa_buf *out);
 
-/** osa_option_man() - Rows of one group as man(7) source */
+/** osa_option_man() - Rows of one group as man(7) source, under its title */
 void osa_option_man(const struct osa_option_group *group, struct osa_buf *out);
+
+/** osa_option_man_rows() - The same without the title */
+void osa_option_man_rows(const struct osa_option_group *group, struct osa_buf *out);
 
 /** osa_man_escape() - Append @text so that man(7) shows it as it is: - \ ' and leading periods */
 void osa_man_escape(struct osa_buf *out, const char *text);

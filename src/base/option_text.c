@@ -104,6 +104,11 @@ void osa_man_escape(struct osa_buf *out, const char *text)
 void osa_option_man(const struct osa_option_group *group, struct osa_buf *out)
 {
     (void)osa_buf_addf(out, ".SS %s\n", group->title);
+    osa_option_man_rows(group, out);
+}
+
+void osa_option_man_rows(const struct osa_option_group *group, struct osa_buf *out)
+{
     for (size_t i = 0; i < group->count; i++) {
         const struct osa_option *option = &group->options[i];
         (void)osa_buf_addf(out, ".TP\n");

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/cli.h"
+
+#include <signal.h>
+#include <stddef.h>
+
+int main(int argc, char **argv)
+{
+    /* A pipe that its reader has left gives EPIPE, which each writer looks at. */
+    const struct sigaction ignore = { .sa_handler = SIG_IGN };
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+    return argc > 0 ? cli_main(argc - 1, (const char *const *)argv + 1) : CLI_USAGE;
+}

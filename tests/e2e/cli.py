@@ -1,0 +1,123 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""openshell-agentctl against a real agent: what people type, and the status that scripts see."""
+import json
+import os
+import pathlib
+import pty
+import subprocess
+import tempfile
+import unittest
+
+import harness
+
+
+class Client(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if not (harness.BIN / "openshell-agentctl").exists():
+            harness.skip("openshell-agentctl is missing (make)")
+        cls.agent = harness.Agent()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.agent.stop()
+
+    def ctl(self, *arguments, stdin="", status=0):
+        done = subprocess.run([harness.BIN / "openshell-agentctl", *arguments], input=stdin,
+                              capture_output=True, text=True, timeout=harness.PATIENCE_S,
+                              env={"OPENSHELL_AGENT_ADDRESS": f"unix:{self.agent.socket}",
+                                   "PATH": os.environ["PATH"]})
+        self.assertEqual(done.returncode, status, done.stderr)
+        return done
+
+    def test_run_keeps_streams_apart_and_passes_the_status_on(self):
+        done = self.ctl("run", "--", "/bin/sh", "-c", "echo out; echo err >&2; exit 3", status=3)
+        self.assertEqual((done.stdout, done.stderr), ("out\n", "err\n"))
+
+    def test_run_passes_stdin_on(self):
+        text = "line\n" * 20000
+        self.assertEqual(self.ctl("run", "-i", "--", "/bin/cat", stdin=text).stdout, text)
+
+    def test_run_tells_signal_timeout_and_memory_apart(self):
+        self.ctl("run", "--", "/bin/sh", "-c", "kill -9 $$", status=137)
+        done = self.ctl("run", "--timeout", "200ms", "--", "/bin/sleep", "60", status=124)
+        self.assertIn("timed out", done.stderr)
+
+    def test_run_with_a_terminal(self):
+        master, slave = pty.openpty()
+        try:
+            done = subprocess.run(
+                [harness.BIN / "openshell-agentctl", "run", "-it", "--", "/usr/bin/tty"],
+                stdin=slave, capture_output=True, text=True, timeout=harness.PATIENCE_S,
+                env={"OPENSHELL_AGENT_ADDRESS": f"unix:{self.agent.socket}"})
+        finally:
+            os.close(master)
+            os.close(slave)
+        self.assertEqual((done.returncode, done.stdout), (0, "/dev/pts/0\n"))
+
+    def test_a_start_that_fails_names_stage_and_errno(self):
+        done = self.ctl("run", "--", "/nowhere/program", status=127)
+        self.assertIn("/nowhere/program: No such file or directory (FAILED_PRECONDITION)",
+                      done.stderr)
+        self.assertIn("stage: exec", done.stderr)
+
+    def test_the_life_of_a_detached_process(self):
+        process = self.ctl("run", "-d", "--label", "job=one", "--", "/bin/sh", "-c",
+                           "echo started; exec sleep 600").stdout.strip()
+        listed = json.loads(self.ctl("ps", "--json").stdout)["processes"]
+        self.assertIn(process, [p.get("processId", p.get("process_id")) for p in listed])
+        self.assertIn("/bin/sh", self.ctl("ps").stdout)
+        self.ctl("signal", "TERM", process)
+        self.assertIn("SIGTERM", self.ctl("wait", process, status=143).stdout)
+        self.assertEqual(self.ctl("logs", process).stdout, "started\n")
+        self.assertIn("FAILED_PRECONDITION", self.ctl("signal", "TERM", process, status=1).stderr)
+
+    def test_kill_takes_escapees_along(self):
+        marker = f"31{os.getpid()}"
+        process = self.ctl("run", "-d", "--", "/bin/sh", "-c",
+                           f"trap '' TERM; setsid sleep {marker} & sleep {marker}").stdout.strip()
+        harness.wait_until(lambda: len(harness.processes_with(f"sleep\0{marker}")) == 2,
+                           "both sleep")
+        self.ctl("kill", "--grace", "0s", process)
+        harness.wait_until(lambda: not harness.processes_with(f"sleep\0{marker}"), "none is left")
+
+    def test_sandboxes(self):
+        sandbox = self.ctl("sandbox", "create", "--cpu", "500m", "--memory", "128Mi").stdout.strip()
+        self.assertIn(sandbox, self.ctl("sandbox", "ls").stdout)
+        done = self.ctl("run", "--sandbox", sandbox, "--", "/bin/echo", "inside")
+        self.assertEqual(done.stdout, "inside\n")
+        self.ctl("sandbox", "pause", sandbox)
+        self.ctl("sandbox", "resume", sandbox)
+        self.ctl("sandbox", "rm", sandbox)
+        self.assertIn("NOT_FOUND", self.ctl("sandbox", "inspect", sandbox, status=1).stderr)
+
+    def test_info_and_events(self):
+        self.assertIn("Runtime process: available", self.ctl("info").stdout)
+        self.ctl("run", "--", "/bin/true")
+        self.assertIn("process exited", self.ctl("events").stdout)
+
+    def test_policy_check_says_where(self):
+        with tempfile.TemporaryDirectory() as folder:
+            good, bad = pathlib.Path(folder, "good.yaml"), pathlib.Path(folder, "bad.yaml")
+            good.write_text("version: 1\nfilesystem_policy:\n  read_only: [/usr]\n")
+            bad.write_text("version: 1\nfilesystem_policy:\n  read_onyl: [/usr]\n")
+            self.assertIn("good", self.ctl("policy", "check", str(good)).stdout)
+            self.assertIn("bad.yaml:3:", self.ctl("policy", "check", str(bad), status=1).stderr)
+
+    def test_wrong_use_has_a_hint(self):
+        self.assertIn("--help", self.ctl("sandbox", "create", "surplus", status=2).stderr)
+        done = subprocess.run([harness.BIN / "openshell-agentctl", "--address", "unix:/nowhere",
+                               "ps"], capture_output=True, text=True, timeout=harness.PATIENCE_S)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("hint: there is no socket at /nowhere", done.stderr)
+
+    def test_man_page_and_completion_name_every_command(self):
+        page, words = self.ctl("man").stdout, self.ctl("__complete", "--", "").stdout.split()
+        self.assertIn("complete -F", self.ctl("completion", "bash").stdout)
+        for command in ("run", "ps", "logs", "attach", "wait", "signal", "kill", "stats", "events"):
+            self.assertIn(command, page)
+            self.assertIn(command, words)
+
+
+harness.main()
