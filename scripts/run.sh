@@ -21,35 +21,26 @@ for _ in {1..100}; do
     sleep 0.05
 done
 
-# show COMMAND…: prints it as one would type it, then runs it
+# show STATUS COMMAND…: prints the command as one would type it, runs it, and insists on its exit status
 show() {
-    printf '\n$ %s\n' "${*//$work/DIR}"
-    "$@"
+    local expected=$1 status=0
+    shift
+    printf '\n$ openshell-agentctl'
+    for word; do
+        case $word in *[!A-Za-z0-9/.-]*) printf ' %s' "${word@Q}" ;; *) printf ' %s' "$word" ;; esac
+    done
+    printf '\n'
+    "$bin/openshell-agentctl" --address "unix:$work/agent.sock" "$@" || status=$?
+    [ "$status" -eq 0 ] || printf '(exit status %d)\n' "$status"
+    [ "$status" -eq "$expected" ]
 }
 
 # shellcheck disable=SC2016 # it is the sandboxed shell that expands
 script='echo "hello from $(id -un), pid $$"; echo "processes here: $(ls /proc | grep -c "^[0-9]")"'
-if [ -x "$bin/openshell-agentctl" ]; then
-    ctl=("$bin/openshell-agentctl" --address "unix:$work/agent.sock")
-    printf '$ openshell-agent serve --listen unix:DIR/agent.sock &\n'
-    show "${ctl[@]}" run -- /bin/sh -c "$script"
-    exit 0
-fi
-
-scripts/setup.sh test
-rpc=openshell.agent.v1.SandboxAgent
-call() { # METHOD REQUEST
-    grpcurl -plaintext -unix -d "$2" "$work/agent.sock" "$rpc/$1"
-}
-request=$(jq -n --arg script "$script" '{spec: {argv: ["/bin/sh", "-c", $script],
-    env: {PATH: "/usr/bin:/bin"}}}')
 printf '$ openshell-agent serve --listen unix:DIR/agent.sock &\n'
-printf "$ grpcurl -plaintext -unix -d '%s' DIR/agent.sock %s/Spawn\n" "$(jq -c . <<<"$request")" $rpc
-spawned=$(call Spawn "$request")
-jq -c '{processId, isolation: .isolation | {level, namespaces, seccompProfile, network}}' <<<"$spawned"
-process=$(jq -r .processId <<<"$spawned")
-printf '$ grpcurl … Attach: what it wrote\n'
-call Attach "{\"start\": {\"process_id\": \"$process\", \"follow\": true}}" |
-    jq -r 'select(.output) | .output.data | @base64d' | sed 's/^/    /;/^ *$/d'
-printf '$ grpcurl … Wait: how it ended\n'
-call Wait "{\"process_id\": \"$process\"}" | jq -c '.exit | {reason, usage: .usage.wall}'
+show 0 run -- /bin/sh -c "$script"
+show 1 run -- /bin/cat /etc/shadow
+show 2 run -- /bin/sh -c 'echo changed > /etc/hostname'
+show 124 run --timeout 200ms -- /bin/sleep 60
+show 3 run -- /bin/sh -c 'exit 3'
+show 0 events
