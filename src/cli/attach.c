@@ -39,6 +39,7 @@ struct session {
     const struct cli_attach *what;
     struct rpc_client_call *call; /* NULL between streams */
     uint64_t offset;
+    uint64_t lost; /* bytes in all gaps; told once, at the end */
     unsigned tries;
     unsigned interrupts;
     bool started;      /* the current stream has been accepted */
@@ -310,8 +311,7 @@ static void on_message(struct rpc_client_events *events, const ProtobufCMessage 
         break;
     case API_VALUE(ATTACH_RESPONSE__MESSAGE_GAP):
         self->offset = response->gap->offset + response->gap->lost_bytes;
-        if (!json)
-            cli_note("%" PRIu64 " bytes of output were lost here", response->gap->lost_bytes);
+        self->lost += response->gap->lost_bytes;
         break;
     case API_VALUE(ATTACH_RESPONSE__MESSAGE_EXIT):
         self->over = true;
@@ -465,5 +465,10 @@ int cli_attach(struct cli *cli, const struct cli_attach *what)
     osa_source_remove(&self.signals);
     osa_timer_disarm(&self.retry);
     cli_terminal_restore();
+    if (self.lost > 0)
+        cli_note("%" PRIu64
+                 " bytes of output were lost: they came faster than they were taken, and "
+                 "the agent keeps a bounded part",
+                 self.lost);
     return self.status;
 }
