@@ -25,10 +25,16 @@ struct process_waiter {
 
 /**
  * struct process_reader - Somebody attached; embedded in its owner
- * @ready: there is output, or the output has ended, or the process has, or stdin takes bytes again
+ * @ready:   there is output, or the output has ended, or the process has, or stdin takes bytes again
+ * @follows: it wants all output: a writer that is too fast is held for it, within bounds
+ * @taken:   with @follows: offset of the output that it has not taken yet; process_reader_moved()
+ * @stalled: private to output_hold.c
  */
 struct process_reader {
     void (*ready)(struct process_reader *self);
+    bool follows;
+    bool stalled;
+    uint64_t taken;
     struct process_reader *prev, *next;
 };
 
@@ -79,6 +85,8 @@ struct process {
     bool listed;
     size_t retained_bytes;
     int64_t retained_until_ns;
+    bool held; /* output is left in the pipes; output_hold.c */
+    struct osa_timer hold;
     struct osa_timer timeout;
     struct osa_timer grace;
     int64_t grace_deadline_ns;
@@ -133,6 +141,8 @@ void process_kill(struct process *process, int64_t grace_ns, struct process_wait
 
 /** process_read() - Register for output, its end, the exit, room in stdin. Several may */
 void process_read(struct process *process, struct process_reader *reader);
+/** process_reader_moved() - @reader has taken the output before @taken */
+void process_reader_moved(struct process *process, struct process_reader *reader, uint64_t taken);
 /** process_read_cancel() - No callback afterwards. A reader that was never registered is fine */
 void process_read_cancel(struct process *process, struct process_reader *reader);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the backend reports about a process, the timers that run beside it, and how its tree is killed. */
 #include "agent/agent_internal.h"
+#include "agent/output_hold.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -99,6 +100,7 @@ static void on_output(struct process_events *events, enum output_stream stream, 
     if (process->listed)
         agent_retain_output(process->agent, process);
     process_wake_readers(process);
+    output_hold_update(process);
 }
 
 static void on_output_end(struct process_events *events, enum output_stream stream)
@@ -141,6 +143,7 @@ static void finish(struct process *process, const struct process_exit *exit)
     process->state = PROCESS_EXITED;
     osa_timer_disarm(&process->timeout);
     osa_timer_disarm(&process->grace);
+    output_hold_end(process);
 
     const struct event event = { .type = EVENT_PROCESS_EXITED,
                                  .sandbox_id = process->sandbox_id,
@@ -196,4 +199,5 @@ void process_events_init(struct process *process)
     };
     process->timeout.fire = on_timeout;
     process->grace.fire = on_grace_over;
+    output_hold_init(process);
 }

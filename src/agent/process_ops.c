@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Operations on a process that runs: signals, Kill, input, terminal, limits, usage. */
 #include "agent/agent_internal.h"
+#include "agent/output_hold.h"
 
 #include "base/clock.h"
 #include "base/signal_name.h"
@@ -73,6 +74,15 @@ void process_read_cancel(struct process *process, struct process_reader *reader)
         return;
     DL_DELETE(process->readers, reader);
     reader->prev = NULL;
+    output_hold_update(process);
+}
+
+void process_reader_moved(struct process *process, struct process_reader *reader, uint64_t taken)
+{
+    if (reader->taken == taken)
+        return;
+    reader->taken = taken;
+    output_hold_update(process);
 }
 
 static enum osa_code check_stdin(const struct process *process, struct osa_error *err)

@@ -361,6 +361,12 @@ struct backend_ops {
     /** SIGKILL to the whole tree, escapees included; also after the exit of the process itself. @done when none is left. */
     void (*kill_tree)(struct backend_process *p, done_fn done, void *ctx);
 
+    /**
+     * Leave output in its pipes for now, or take it again. Advice, for what readers cannot take:
+     * output may come all the same, and does on a terminal and once the writers are gone.
+     */
+    void (*hold_output)(struct backend_process *p, bool hold);
+
     /** Offer stdin. *ret_taken ≤ len; less means: wait for stdin_ready. FAILED_PRECONDITION when stdin is closed or the reader is gone. */
     enum osa_code (*write_stdin)(struct backend_process *p, const void *data, size_t len,
                                  size_t *ret_taken, struct osa_error *err);

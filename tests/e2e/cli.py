@@ -39,6 +39,13 @@ class Client(unittest.TestCase):
         text = "line\n" * 20000
         self.assertEqual(self.ctl("run", "-i", "--", "/bin/cat", stdin=text).stdout, text)
 
+    def test_run_loses_nothing_of_a_fast_writer(self):
+        done = subprocess.run([harness.BIN / "openshell-agentctl", "run", "--", "/usr/bin/head", "-c",
+                               "200000000", "/dev/zero"], capture_output=True,
+                              timeout=harness.PATIENCE_S,
+                              env={"OPENSHELL_AGENT_ADDRESS": f"unix:{self.agent.socket}"})
+        self.assertEqual((done.returncode, len(done.stdout), done.stderr), (0, 200000000, b""))
+
     def test_run_tells_signal_timeout_and_memory_apart(self):
         self.ctl("run", "--", "/bin/sh", "-c", "kill -9 $$", status=137)
         done = self.ctl("run", "--timeout", "200ms", "--", "/bin/sleep", "60", status=124)

@@ -120,8 +120,11 @@ static bool has_ended(struct attach *attach)
 
 static void pump_output(struct attach *attach)
 {
-    if (attach->finished || attach->process == NULL || !send_output(attach) || attach->blocked ||
-        !has_ended(attach))
+    if (attach->finished || attach->process == NULL)
+        return;
+    bool sent = send_output(attach);
+    process_reader_moved(attach->process, &attach->reader, attach->cursor.offset);
+    if (!sent || attach->blocked || !has_ended(attach))
         return;
     if (attach->follow)
         send_exit(attach);
@@ -247,6 +250,8 @@ static void begin(struct attach *attach, const V1(AttachStart) * start)
         return;
     }
     attach->cursor = output_cursor_at(offset);
+    attach->reader.follows = attach->follow && !attach->no_output;
+    attach->reader.taken = offset;
     process_read(process, &attach->reader);
 
     V1(AttachResponse) message = V1_INIT(ATTACH_RESPONSE);

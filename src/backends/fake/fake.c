@@ -390,7 +390,7 @@ unsigned fake_backend_processes(const struct backend *backend)
     .sandbox_connect = fake_sandbox_connect, .sandbox_copy = fake_sandbox_copy,                    \
     .spawn = fake_spawn, .process_free = fake_process_free, .signal = fake_signal,                 \
     .kill_tree = fake_kill_tree, .write_stdin = fake_write_stdin, .close_stdin = fake_close_stdin, \
-    .resize = fake_resize, .process_update = fake_process_update,                                  \
+    .hold_output = fake_hold_output, .resize = fake_resize, .process_update = fake_process_update, \
     .process_stats = fake_process_stats
 
 static const struct backend_ops fake_ops = { .kind = RUNTIME_KIND_PROCESS, FAKE_SLOTS };

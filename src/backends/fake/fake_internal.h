@@ -83,6 +83,9 @@ enum osa_code fake_write_stdin(struct backend_process *p, const void *data, size
                                size_t *ret_taken, struct osa_error *err);
 /** fake_close_stdin() - As backend_ops.close_stdin */
 enum osa_code fake_close_stdin(struct backend_process *p, struct osa_error *err);
+/** fake_hold_output() - As backend_ops.hold_output; nothing waits here */
+void fake_hold_output(struct backend_process *p, bool hold);
+
 /** fake_resize() - As backend_ops.resize */
 enum osa_code fake_resize(struct backend_process *p, struct terminal_size size,
                           struct osa_error *err);

@@ -364,6 +364,13 @@ enum osa_code fake_close_stdin(struct backend_process *p, struct osa_error *err)
     return OSA_OK;
 }
 
+/* Nothing here waits in a pipe: scripts write straight to the agent. */
+void fake_hold_output(struct backend_process *p, bool hold)
+{
+    (void)p;
+    (void)hold;
+}
+
 enum osa_code fake_resize(struct backend_process *p, struct terminal_size size,
                           struct osa_error *err)
 {

@@ -163,6 +163,7 @@ static const struct backend_ops process_ops = {
     .process_free = process_free_op,
     .signal = signal_op,
     .kill_tree = kill_tree_op,
+    .hold_output = hold_output_op,
     .write_stdin = write_stdin_op,
     .close_stdin = close_stdin_op,
     .resize = resize_op,

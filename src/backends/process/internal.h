@@ -175,6 +175,9 @@ void process_on_lost(struct process *p);
 /** stdio_start() - Watch the descriptors that spawn has set; one that cannot be watched ends at once, as a stream */
 void stdio_start(struct process *p);
 
+/** hold_output_op() - Slot hold_output of struct backend_ops */
+void hold_output_op(struct backend_process *base, bool hold);
+
 /** stdio_close() - Close all of them without callbacks */
 void stdio_close(struct process *p);
 

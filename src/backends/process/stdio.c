@@ -202,6 +202,16 @@ void stdio_start(struct process *p)
     }
 }
 
+void hold_output_op(struct backend_process *base, bool hold)
+{
+    struct process *p = (struct process *)base;
+    struct output *both[] = { &p->out, &p->err };
+    for (unsigned i = 0; i < 2 && !p->tty; i++) {
+        if (both[i]->open) /* the end of a pipe is told even so, and reading then goes on */
+            osa_source_set(&both[i]->source, hold ? 0 : OSA_READ);
+    }
+}
+
 void stdio_close(struct process *p)
 {
     stop_stdin(p);

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A writer that is faster than its readers.
+ *
+ * The log keeps a bounded part of the output, so what outruns an attached reader would be lost to
+ * it. While a reader that follows lags by more than half of the log, the output waits in its pipe,
+ * and so does the writer, as with any pipe. A reader that does not catch up to a quarter of the
+ * log within OUTPUT_HOLD_NS counts as stalled: nobody waits for it again until it has caught up, and
+ * what it loses it is told as a gap. A stalled reader thus costs a process at most that time, once.
+ */
+#pragma once
+
+#include "agent/process.h"
+#include "base/clock.h"
+
+#define OUTPUT_HOLD_NS OSA_NS_PER_SEC
+
+/** output_hold_init() - For a fresh process. Thread: loop, as all here */
+void output_hold_init(struct process *process);
+
+/** output_hold_update() - Hold or let go, after output came or a reader moved, came or left */
+void output_hold_update(struct process *process);
+
+/** output_hold_end() - Let go for good: the process has exited */
+void output_hold_end(struct process *process);
