@@ -275,7 +275,13 @@ def main():
     head = HEAD.format(when=time.strftime("%Y-%m-%d"), cpus=os.cpu_count(), cpu=cpu,
                        kernel=platform.release())
     if not sys.argv[1:]:
-        (SOURCE / "docs/performance.md").write_text("\n".join([head, *bench.text]).rstrip() + "\n")
+        report = SOURCE / "docs/performance.md"
+        # What a person wrote about the figures stays; it may need another look afterwards.
+        mark, remarks = "## Where it stands", ""
+        if report.exists() and mark in report.read_text():
+            remarks = "\n\n" + mark + report.read_text().split(mark, 1)[1]
+        figures = "\n".join([head, *bench.text]).rstrip()
+        report.write_text((figures + remarks).rstrip() + "\n")
 
 
 main()
