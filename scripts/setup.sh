@@ -76,7 +76,8 @@ as_root() {
 # Prints those of its arguments that dpkg does not have installed.
 missing_packages() {
     local installed package
-    installed=$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' "$@" 2>/dev/null |
+    # dpkg-query fails for a package that it never heard of, and still prints the others.
+    installed=$({ dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' "$@" 2>/dev/null || true; } |
         sed -n 's/^ii *//p')
     for package; do
         grep -qxF -- "$package" <<<"$installed" || printf '%s\n' "$package"
@@ -84,9 +85,11 @@ missing_packages() {
 }
 
 install_packages() {
-    local missing
-    mapfile -t missing < <(missing_packages "$@")
-    [ ${#missing[@]} -gt 0 ] || return 0
+    local missing list
+    # Not by process substitution, which would hide a failure.
+    list=$(missing_packages "$@")
+    [ -n "$list" ] || return 0
+    mapfile -t missing <<<"$list"
     command -v apt-get >/dev/null || die "needs these Debian packages: ${missing[*]}"
     say "installing ${missing[*]}"
     quietly as_root apt-get update -qq || say "apt-get update failed; trying with the lists at hand"
