@@ -25,10 +25,10 @@ build_packages=(
     python3 python3-protobuf protobuf-compiler protobuf-c-compiler libprotobuf-dev
     libprotobuf-c-dev libgrpc-dev libssl-dev libc-ares-dev zlib1g-dev
     libseccomp-dev libnl-3-dev
-    libyaml-dev libjansson-dev uthash-dev
+    libyaml-dev libjansson-dev uthash-dev libcmocka-dev
 )
 test_packages=(
-    libcmocka-dev clang clang-format clang-tidy shellcheck python3-venv
+    clang clang-format clang-tidy shellcheck python3-venv
     ca-certificates git iproute2 jq openssl procps strace util-linux
 )
 vm_packages=(qemu-system-x86 cpio)
