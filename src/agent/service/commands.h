@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* `openshell-agent health` and `drain`: clients of an agent with the same options, and texts for people. */
+/* `openshell-agent health` and `drain`: clients of an agent with the same options; and texts for people. */
 #pragma once
 
 #include "agent/config.h"
@@ -20,3 +20,6 @@ int commands_health(int argc, const char *const *argv);
 
 /** commands_drain() - Drain it and wait. Return: exit status, as commands_health() */
 int commands_drain(int argc, const char *const *argv);
+
+/** commands_man() - Print openshell-agent(8) as man(7) source; @argc must be 0. Return: exit status */
+int commands_man(int argc);
