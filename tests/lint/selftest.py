@@ -216,5 +216,45 @@ class ProtoCompat(unittest.TestCase):
         self.assertIn("field openshell.agent.v1.M 2: was 'b int32', is 'b string'", out)
 
 
+class Wire(unittest.TestCase):
+    TABLE = ("# comment\nrpc\tgate.v1.Gate\t-\tOpen\tgate.v1.M\tstream gate.v1.M\n"
+             "field\tgate.v1.M\t1\ta\tmap<string,int32>\t-\n"
+             "field\tgate.v1.M\t2\tb\tbytes\tchoice\n"
+             "field\tgate.v1.M\t3\tc\toptional uint32\t-\nreserved\tgate.v1.M\t4-4\t-\t-\t-\n")
+    SAME = ("stream M", "map<string, int32> a = 1;", "oneof choice { bytes b = 2; }")
+
+    def check(self, returns, first, second, more=""):
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            (root / "gate.proto").write_text(
+                'syntax = "proto3"; package gate.v1;\n'
+                f"service Gate {{ rpc Open(M) returns ({returns}); }}\n"
+                f"message M {{ {first} {second} {more} }}\n")
+            (root / "table").write_text(self.TABLE)
+            subprocess.run(["protoc", f"-I{folder}", f"--descriptor_set_out={folder}/set",
+                            "gate.proto"], check=True)
+            done = subprocess.run([HERE / "wire.py", root / "set", root / "table"],
+                                  capture_output=True, text=True)
+            return done.returncode, done.stdout
+
+    def test_the_same(self):
+        self.assertEqual(self.check(*self.SAME), (0, "3 rows agree, 0 differ\n"))
+        self.assertEqual(self.check(*self.SAME, "optional uint32 c = 3;"),
+                         (0, "4 rows agree, 0 differ\n"))
+
+    def test_what_differs(self):
+        for index, changed, expected in (
+            (0, "M", "rpc gate.v1.Gate - Open gate.v1.M gate.v1.M: the gateway has rpc gate.v1.Gate"),
+            (1, "map<string, string> a = 1;", "map<string,string> -: the gateway has field gate.v1.M 1 a"),
+            (2, "bytes b = 2;", "field gate.v1.M 2 b bytes -: the gateway has field gate.v1.M 2 b bytes choice"),
+            (2, "oneof choice { bytes b = 4; }", "field gate.v1.M 4 b bytes choice: the gateway has"),
+            (2, "uint32 c = 3;", "field gate.v1.M 3 c uint32 -: the gateway has"),
+            (2, "bool d = 5;", "field gate.v1.M 5 d bool -: the gateway has no such name"),
+        ):
+            code, out = self.check(*self.SAME[:index], changed, *self.SAME[index + 1:])
+            self.assertEqual(code, 1, changed)
+            self.assertIn(expected, out)
+
+
 if __name__ == "__main__":
     sys.exit(unittest.main())
