@@ -58,3 +58,21 @@ bool runtime_kind_parse(const char *name, enum runtime_kind *ret_kind)
     }
     return false;
 }
+
+enum osa_code backend_no_door(struct backend_sandbox *s, struct sandbox_door *ret_door,
+                              struct osa_error *err)
+{
+    (void)ret_door;
+    return osa_fail(err, OSA_FAILED_PRECONDITION, 0, "%s sandboxes have no egress proxy",
+                    s->ops->name);
+}
+
+void backend_no_owner(struct backend_sandbox *s, const struct door_visit *visit, owner_fn done,
+                      void *ctx)
+{
+    (void)s;
+    (void)visit;
+    (void)done;
+    (void)ctx;
+    abort();
+}

@@ -24,6 +24,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
 
 struct policy_document; /* src/policy/document.h */
 
@@ -152,6 +154,8 @@ typedef const char *const *strlist;
  * @workdir:   absolute, never empty
  * @user:      "", "name", "uid", "name:group", "uid:gid"; "" defers to the policy
  * @seccomp_profile: "default", "strict" or "gpu"
+ * @proxy:     the policy lets something out, through the egress proxy: sandbox_door() is to give its
+ *             listeners. A level that cannot have them gives no network instead, and says so
  * @min_isolation: the lowest level to accept; ISOLATION_ANY: the backend's highest, which must
  *             then succeed whole
  */
@@ -165,6 +169,7 @@ struct sandbox_spec {
     strlist env;
     const char *user;
     const char *seccomp_profile;
+    bool proxy;
     enum isolation_level min_isolation;
 };
 
@@ -284,6 +289,40 @@ struct usage_stats {
     uint32_t oom_kills;
 };
 
+/**
+ * struct sandbox_door - Where a sandbox's egress proxy listens, for that sandbox alone
+ * @fds:   listening sockets, non-blocking, CLOEXEC; taken by who asks; -1: none of that family
+ * @hosts: their addresses as processes inside see them; "" where there is none
+ */
+struct sandbox_door {
+    int fds[2];
+    char hosts[2][46];
+    uint16_t port;
+};
+
+/** struct door_visit - A connection that was accepted at a door: the two ends, as accept(2) and getsockname(2) give them */
+struct door_visit {
+    struct sockaddr_storage client;
+    struct sockaddr_storage proxy;
+};
+
+#define OWNER_DIGEST_SIZE 32
+#define OWNER_ANCESTORS_MAX 64
+
+/**
+ * struct door_owner - The process at the other end of a connection, from trusted state
+ * @pid:       as the agent numbers it; the lowest when several alike hold the socket
+ * @exe:       path of its executable, as the sandbox sees it
+ * @digest:    SHA-256 of the executable's bytes, which are those of its first use
+ * @ancestors: executables of its ancestors, nearest first, up to the sandbox's init exclusively; NULL-terminated
+ */
+struct door_owner {
+    pid_t pid;
+    const char *exe;
+    uint8_t digest[OWNER_DIGEST_SIZE];
+    const char *const *ancestors;
+};
+
 enum signal_scope { SIGNAL_PROCESS = 1, SIGNAL_GROUP = 2, SIGNAL_TREE = 3 };
 
 /* Callbacks of operations. @error is NULL on success; borrowed for the call. */
@@ -296,6 +335,12 @@ typedef void (*spawned_fn)(void *ctx, struct backend_process *process,
                            const struct osa_error *error);
 typedef void (*done_fn)(void *ctx, const struct osa_error *error);
 typedef void (*stats_fn)(void *ctx, const struct usage_stats *stats, const struct osa_error *error);
+/*
+ * Who opened a connection; @owner is borrowed for the call. Errors: NOT_FOUND: nobody holds it any
+ * more, or who does cannot be told; PERMISSION_DENIED: several processes of different executables
+ * hold it; DATA_LOSS: an executable changed since it was first seen. All of them deny.
+ */
+typedef void (*owner_fn)(void *ctx, const struct door_owner *owner, const struct osa_error *error);
 /* A byte stream into the sandbox: a connected socket, taken by the callee, non-blocking, CLOEXEC. */
 typedef void (*stream_fn)(void *ctx, int fd, const struct osa_error *error);
 
@@ -336,6 +381,12 @@ struct backend_ops {
     /** A connection to a loopback address and port inside. UNAVAILABLE: nothing listens. @ip: "127.0.0.1", "::1" … */
     void (*sandbox_connect)(struct backend_sandbox *s, const char *ip, uint16_t port,
                             stream_fn done, void *ctx);
+    /** The listeners that spec.proxy asked for; once. FAILED_PRECONDITION: there are none */
+    enum osa_code (*sandbox_door)(struct backend_sandbox *s, struct sandbox_door *ret_door,
+                                  struct osa_error *err);
+    /** Who opened the connection @visit, which was accepted at the sandbox's door */
+    void (*sandbox_owner)(struct backend_sandbox *s, const struct door_visit *visit, owner_fn done,
+                          void *ctx);
     /**
      * A tar stream into (@write) or out of @path, made by a helper inside the confinement as
      * @user. @opened gives the socket: the agent writes the archive and shuts its side down, or
@@ -390,6 +441,14 @@ struct backend_sandbox {
 struct backend_process {
     const struct backend_ops *ops;
 };
+
+/** backend_no_door() - Slot sandbox_door of a kind whose sandboxes have no proxy */
+enum osa_code backend_no_door(struct backend_sandbox *s, struct sandbox_door *ret_door,
+                              struct osa_error *err);
+
+/** backend_no_owner() - Slot sandbox_owner likewise: without a door nobody comes in; aborts */
+void backend_no_owner(struct backend_sandbox *s, const struct door_visit *visit, owner_fn done,
+                      void *ctx);
 
 /** backend_capability_name() - "any_signal" for BACKEND_CAP_ANY_SIGNAL; @bit is one bit. Return: a constant, NULL when unknown */
 const char *backend_capability_name(uint32_t bit);

@@ -52,7 +52,7 @@ struct init {
     const struct sandbox_plan *plan;
     struct wire_buffer *buffer;
     struct pid_table children;
-    int network[NETWORK_FD_COUNT]; /* owned until READY; -1: no such namespace, or refused */
+    int network[NETWORK_FD_COUNT]; /* owned until READY; -1: not there */
     bool kill_all;                 /* a KILL_ALL waits for its DONE */
     uint64_t kill_key;
 };
@@ -126,6 +126,10 @@ static void enter_namespaces(struct init *init)
         if (rc < 0)
             fail(init->sock, LAUNCH_STAGE_NETWORK, -rc, "lo");
         (void)namespace_open_network(init->network); /* without them nothing is reported */
+        if (plan->proxy_port != 0)
+            rc = namespace_open_proxy((uint16_t)plan->proxy_port, init->network);
+        if (rc < 0)
+            fail(init->sock, LAUNCH_STAGE_NETWORK, -rc, "the proxy's listener");
     }
     if (privileges_new_session_keyring(&err) != OSA_OK)
         fail_with(init->sock, LAUNCH_STAGE_KEYRING, &err);
@@ -203,8 +207,15 @@ static void set_up(struct init *init)
         fail(init->sock, LAUNCH_STAGE_PRIVILEGES, errno, "no_new_privs");
     apply_landlock(init, &ready);
     struct launcher_message head = { .type = LAUNCHER_READY };
-    unsigned count = init->network[0] >= 0 ? NETWORK_FD_COUNT : 0;
-    if (wire_send(init->sock, &head, &ready, sizeof(ready), init->network, count, 0) < 0)
+    int fds[NETWORK_FD_COUNT];
+    unsigned count = 0;
+    for (unsigned i = 0; i < NETWORK_FD_COUNT; i++) {
+        if (init->network[i] < 0)
+            continue;
+        ready.network_fds |= 1u << i;
+        fds[count++] = init->network[i];
+    }
+    if (wire_send(init->sock, &head, &ready, sizeof(ready), fds, count, 0) < 0)
         _exit(0);
     for (unsigned i = 0; i < NETWORK_FD_COUNT; i++)
         osa_replace_fd(&init->network[i], -1);

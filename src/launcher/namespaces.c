@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -60,13 +61,13 @@ int namespace_raise_loopback(void)
 
 int namespace_open_network(int ret_fds[NETWORK_FD_COUNT])
 {
-    static const int protocols[NETWORK_FD_COUNT] = {
+    static const int protocols[] = {
         [NETWORK_FD_ROUTE] = NETLINK_ROUTE,
         [NETWORK_FD_RULES] = NETLINK_NETFILTER,
         [NETWORK_FD_LOG] = NETLINK_NETFILTER,
     };
-    int fds[NETWORK_FD_COUNT];
-    for (int i = 0; i < NETWORK_FD_COUNT; i++) {
+    int fds[OSA_ARRAY_LEN(protocols)];
+    for (unsigned i = 0; i < OSA_ARRAY_LEN(protocols); i++) {
         fds[i] = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocols[i]);
         if (fds[i] >= 0)
             continue;
@@ -76,5 +77,45 @@ int namespace_open_network(int ret_fds[NETWORK_FD_COUNT])
         return -saved;
     }
     memcpy(ret_fds, fds, sizeof(fds));
+    return 0;
+}
+
+/* Return: a descriptor or -errno. */
+static int listen_on(const struct sockaddr *address, socklen_t len)
+{
+    const int one = 1;
+    OSA_AUTO(osa_close_fd)
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (address->sa_family == AF_INET6 &&
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
+        return -errno;
+    if (bind(fd, address, len) < 0 || listen(fd, SOMAXCONN) < 0)
+        return -errno;
+    return osa_take_fd(&fd);
+}
+
+int namespace_open_proxy(uint16_t port, int ret_fds[NETWORK_FD_COUNT])
+{
+    const struct sockaddr_in v4 = { .sin_family = AF_INET,
+                                    .sin_port = htons(port),
+                                    .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    const struct sockaddr_in6 v6 = { .sin6_family = AF_INET6,
+                                     .sin6_port = htons(port),
+                                     .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+    OSA_AUTO(osa_close_fd)
+    int diag = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    if (diag < 0)
+        return -errno;
+    OSA_AUTO(osa_close_fd) int four = listen_on((const struct sockaddr *)&v4, sizeof(v4));
+    if (four < 0)
+        return four;
+    int six = listen_on((const struct sockaddr *)&v6, sizeof(v6));
+    if (six < 0 && six != -EAFNOSUPPORT && six != -EADDRNOTAVAIL)
+        return six;
+    ret_fds[NETWORK_FD_DIAG] = osa_take_fd(&diag);
+    ret_fds[NETWORK_FD_PROXY4] = osa_take_fd(&four);
+    ret_fds[NETWORK_FD_PROXY6] = six < 0 ? -1 : six;
     return 0;
 }

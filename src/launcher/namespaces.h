@@ -22,10 +22,21 @@ int namespace_map_self(uid_t uid, gid_t gid);
  * namespace_open_network() - netlink(7) sockets in the caller's network namespace: one of
  * NETLINK_ROUTE, two of NETLINK_NETFILTER, CLOEXEC
  * They stay bound to it, and with the caller's capabilities in it, wherever they are sent.
- * @ret_fds: written only on success
+ * @ret_fds: those three are written, only on success
  * Return: 0 or -errno.
  */
 int namespace_open_network(int ret_fds[NETWORK_FD_COUNT]);
+
+/**
+ * namespace_open_proxy() - Where the egress proxy listens for this network namespace: on its
+ * loopback, which is up; and a netlink socket that tells who has which connection (sock_diag(7))
+ * Whoever accepts from them may live in another namespace.
+ * @port:    of both listeners
+ * @ret_fds: NETWORK_FD_DIAG to NETWORK_FD_PROXY6 are written, only on success; the last is -1 where
+ *           the kernel has no IPv6. CLOEXEC; the listeners do not block
+ * Return: 0 or -errno.
+ */
+int namespace_open_proxy(uint16_t port, int ret_fds[NETWORK_FD_COUNT]);
 
 /** namespace_raise_loopback() - Bring lo up in the caller's new network namespace. Return: 0 or -errno */
 int namespace_raise_loopback(void);

@@ -59,6 +59,8 @@ enum {
  * @seccomp:    struct sock_filter[], loaded by each process last; absent: none
  * @user:       of processes that name none, as in struct launch_plan; absent: identity_default()
  * @hostname:   one string; absent: as it is
+ * @proxy_port: of the listening sockets that are opened on the loopback of the new network
+ *              namespace and handed out for the egress proxy; 0: none
  */
 struct sandbox_plan {
     uint32_t magic;
@@ -71,6 +73,7 @@ struct sandbox_plan {
     struct plan_blob seccomp;
     struct plan_blob user;
     struct plan_blob hostname;
+    uint32_t proxy_port;
 };
 
 struct plan_rlimit {

@@ -97,11 +97,23 @@ struct launcher_probe {
     uint32_t private_pts; /* 1: devpts can be mounted in a new namespace */
 };
 
-/* Descriptors of READY, in this order: sockets of namespace_open_network(). */
-enum { NETWORK_FD_ROUTE, NETWORK_FD_RULES, NETWORK_FD_LOG, NETWORK_FD_COUNT };
+/*
+ * Descriptors of READY, in this order; those that are there stand in struct launcher_ready's
+ * network_fds. The first three are of namespace_open_network(), the others of namespace_open_proxy().
+ */
+enum {
+    NETWORK_FD_ROUTE,
+    NETWORK_FD_RULES,
+    NETWORK_FD_LOG,
+    NETWORK_FD_DIAG,
+    NETWORK_FD_PROXY4,
+    NETWORK_FD_PROXY6,
+    NETWORK_FD_COUNT
+};
 
-/* Body of READY: what the set-up came to. With the descriptors above, or none. */
+/* Body of READY: what the set-up came to. */
 struct launcher_ready {
+    uint32_t network_fds;    /* bits 1 << NETWORK_FD_* */
     uint32_t mounts_missing; /* MOUNTS_NO_* of launcher/mounts.h */
     uint32_t landlock_applied;
     uint32_t landlock_skipped;

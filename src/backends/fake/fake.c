@@ -387,9 +387,10 @@ unsigned fake_backend_processes(const struct backend *backend)
     .name = "fake", .close = fake_close, .info = fake_info, .sandbox_create = fake_sandbox_create, \
     .sandbox_destroy = fake_sandbox_destroy, .sandbox_pause = fake_sandbox_pause,                  \
     .sandbox_update = fake_sandbox_update, .sandbox_stats = fake_sandbox_stats,                    \
-    .sandbox_connect = fake_sandbox_connect, .sandbox_copy = fake_sandbox_copy,                    \
-    .spawn = fake_spawn, .process_free = fake_process_free, .signal = fake_signal,                 \
-    .kill_tree = fake_kill_tree, .write_stdin = fake_write_stdin, .close_stdin = fake_close_stdin, \
+    .sandbox_connect = fake_sandbox_connect, .sandbox_door = backend_no_door,                      \
+    .sandbox_owner = backend_no_owner, .sandbox_copy = fake_sandbox_copy, .spawn = fake_spawn,     \
+    .process_free = fake_process_free, .signal = fake_signal, .kill_tree = fake_kill_tree,         \
+    .write_stdin = fake_write_stdin, .close_stdin = fake_close_stdin,                              \
     .hold_output = fake_hold_output, .resize = fake_resize, .process_update = fake_process_update, \
     .process_stats = fake_process_stats
 

@@ -137,6 +137,7 @@ static void close_op(struct backend *base)
     struct process_backend *b = backend_of(base);
     channel_close(&b->zygote);
     launcher_reap();
+    owner_worker_free(b->owner_worker);
     cgroup_tree_close(b->cgroups);
     osa_close_fd(&b->null_fd);
     for (size_t i = 0; b->hidden != NULL && b->hidden[i] != NULL; i++)
@@ -158,6 +159,8 @@ static const struct backend_ops process_ops = {
     .sandbox_update = sandbox_update_op,
     .sandbox_stats = sandbox_stats_op,
     .sandbox_connect = sandbox_connect_op,
+    .sandbox_door = sandbox_door_op,
+    .sandbox_owner = sandbox_owner_op,
     .sandbox_copy = sandbox_copy_op,
     .spawn = spawn_op,
     .process_free = process_free_op,

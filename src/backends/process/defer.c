@@ -5,11 +5,12 @@
 
 struct deferred {
     struct osa_task task;
-    done_fn done; /* one of these five is set */
+    done_fn done; /* one of these six is set */
     sandbox_created_fn created;
     spawned_fn spawned;
     stats_fn stats;
     stream_fn stream;
+    owner_fn owner;
     void *ctx;
     bool failed;
     struct osa_error error;
@@ -30,6 +31,8 @@ static void run(struct osa_task *task)
         d->stats(d->ctx, error == NULL ? &d->usage : NULL, error);
     if (d->stream != NULL)
         d->stream(d->ctx, -1, error);
+    if (d->owner != NULL)
+        d->owner(d->ctx, NULL, error);
     free(d);
 }
 
@@ -78,4 +81,9 @@ void defer_usage(struct osa_loop *loop, stats_fn done, void *ctx, const struct u
 void defer_stream(struct osa_loop *loop, stream_fn done, void *ctx, const struct osa_error *error)
 {
     post(loop, ctx, error)->stream = done;
+}
+
+void defer_owner(struct osa_loop *loop, owner_fn done, void *ctx, const struct osa_error *error)
+{
+    post(loop, ctx, error)->owner = done;
 }

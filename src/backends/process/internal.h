@@ -6,6 +6,7 @@
 #include "backends/process/cgroup.h"
 #include "backends/process/channel.h"
 #include "backends/process/network.h"
+#include "backends/process/owner.h"
 #include "backends/process/plan_build.h"
 #include "backends/process/seccomp_compile.h"
 #include "base/loop.h"
@@ -34,6 +35,7 @@ struct process_backend {
     struct cgroup_tree *cgroups;                   /* owned; NULL: none at all */
     struct osa_buf filters[SECCOMP_PROFILE_COUNT]; /* compiled when first wanted */
     char **hidden;                                 /* owned, NULL-terminated */
+    struct owner_worker *owner_worker;             /* owned; NULL until a sandbox has a door */
     int null_fd;                                   /* owned: /dev/null for those without stdin */
     struct wire_buffer packets;                    /* of all channels */
     char chunk[READ_CHUNK_BYTES];
@@ -60,6 +62,8 @@ struct sandbox {
     bool init_ready;
     struct network_link *network; /* owned; NULL: none of its own, or not reported */
     struct network_events network_events;
+    int door_fds[2];       /* owned; -1: none, or handed out */
+    struct owners *owners; /* owned; NULL without a door */
     struct isolation isolation;
     struct resources limits;
     struct cgroup *cgroup; /* owned; NULL: none */
@@ -130,8 +134,18 @@ struct process {
 
 /* ---- sandbox_network.c ---- */
 
+/** sandbox_network_want_door() - Mark a new sandbox as one with a proxy, if its level can have one */
+void sandbox_network_want_door(struct sandbox *s);
 /** sandbox_network_attach() - Put rules into the namespace behind READY's descriptors, which are taken; what fails is degraded */
 void sandbox_network_attach(struct sandbox *s, struct wire_packet *packet);
+/** sandbox_network_close() - Give up rules, door and questions about owners */
+void sandbox_network_close(struct sandbox *s);
+/** sandbox_door_op() - Slot sandbox_door of struct backend_ops */
+enum osa_code sandbox_door_op(struct backend_sandbox *base, struct sandbox_door *ret_door,
+                              struct osa_error *err);
+/** sandbox_owner_op() - Slot sandbox_owner of struct backend_ops */
+void sandbox_owner_op(struct backend_sandbox *base, const struct door_visit *visit, owner_fn done,
+                      void *ctx);
 
 /* ---- sandbox.c ---- */
 

@@ -6,6 +6,9 @@
 #include "base/buf.h"
 #include "launcher/plan.h"
 
+/* The proxy's port inside each sandbox, where scripts made for OpenShell expect it. */
+#define SANDBOX_PROXY_PORT 3128
+
 /** struct plan_builder - A plan under construction; @buf holds it when a plan_build_… succeeded */
 struct plan_builder {
     struct osa_buf buf;

@@ -64,7 +64,7 @@ static void sandbox_free(struct sandbox *s)
     osa_timer_disarm(&s->patience);
     resources_abandon(s);
     channel_close(&s->init);
-    network_detach(s->network);
+    sandbox_network_close(s);
     osa_close_fd(&s->init_pidfd);
     cgroup_free(s->cgroup);
     free(s);
@@ -326,7 +326,10 @@ void sandbox_create_op(struct backend *base, const struct sandbox_spec *spec,
     s->key = ++b->next_key;
     s->events = events;
     s->init_pidfd = -1;
+    s->door_fds[0] = s->door_fds[1] = -1;
     s->isolation = b->info.isolation;
+    if (spec->proxy)
+        sandbox_network_want_door(s);
     s->limits = spec->resources;
     s->created = done;
     s->ctx = ctx;

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The network of a sandbox, as the backend wants it: no way out but a proxy, and no proxy yet.
+ * The network of a sandbox: no way out but the egress proxy.
  *
- * So a namespace with loopback alone serves both privileged and rootless sandboxes. Nothing leads
- * out of it whether the rules are there or not; what they add is the refusal at once and the record.
+ * A namespace with loopback alone serves both privileged and rootless sandboxes. Nothing leads out
+ * of it whether the rules are there or not; what they add is the refusal at once and the record.
+ * The proxy's listeners stand on that loopback; init opens them before anything of the workload
+ * runs, and the agent accepts from them where it is. So no packet crosses a namespace, the host has
+ * no interface, address or port for a sandbox, and nobody outside can reach its proxy. A veth pair
+ * (network.h) would do the same with all of these, and a second of delay while its link comes up.
  */
+#include "backends/process/defer.h"
 #include "backends/process/internal.h"
 #include "backends/process/plan_build.h"
+#include "base/fd.h"
 
 #include <netinet/in.h>
 #include <stdio.h>
@@ -48,16 +54,34 @@ static void on_denied(struct network_events *events, const struct network_denial
     s->events->denied(s->events, "network", text);
 }
 
-void sandbox_network_attach(struct sandbox *s, struct wire_packet *packet)
+void sandbox_network_want_door(struct sandbox *s)
 {
-    if ((s->isolation.namespaces & NAMESPACE_NET) == 0)
-        return;
+    if ((s->isolation.namespaces & NAMESPACE_NET) != 0)
+        s->isolation.network = NETWORK_PROXY;
+    else
+        isolation_add_degraded(&s->isolation,
+                               "what the policy lets out is refused: no network namespace, so no "
+                               "way that leads to the egress proxy alone");
+}
+
+/* Descriptor @which of READY; -1 when init had none. */
+static int take_network_fd(struct wire_packet *packet, unsigned which)
+{
+    const struct launcher_ready *ready = packet->body;
+    if ((ready->network_fds & 1u << which) == 0)
+        return -1;
+    return wire_take_fd(packet,
+                        (unsigned)__builtin_popcount(ready->network_fds & ((1u << which) - 1)));
+}
+
+static void attach_rules(struct sandbox *s, struct wire_packet *packet)
+{
     struct osa_error err = { 0 };
     struct network_sockets sockets = {
         .ns_fd = -1,
-        .route_fd = wire_take_fd(packet, NETWORK_FD_ROUTE),
-        .rules_fd = wire_take_fd(packet, NETWORK_FD_RULES),
-        .log_fd = wire_take_fd(packet, NETWORK_FD_LOG),
+        .route_fd = take_network_fd(packet, NETWORK_FD_ROUTE),
+        .rules_fd = take_network_fd(packet, NETWORK_FD_RULES),
+        .log_fd = take_network_fd(packet, NETWORK_FD_LOG),
     };
     s->network_events.denied = on_denied;
     if (sockets.route_fd < 0)
@@ -67,4 +91,54 @@ void sandbox_network_attach(struct sandbox *s, struct wire_packet *packet)
                             &s->network_events, &s->network, &err) != OSA_OK)
         isolation_add_degraded(&s->isolation,
                                "refused connections are not reported: no nf_tables rules");
+}
+
+void sandbox_network_attach(struct sandbox *s, struct wire_packet *packet)
+{
+    if ((s->isolation.namespaces & NAMESPACE_NET) == 0)
+        return;
+    attach_rules(s, packet);
+    if (s->isolation.network != NETWORK_PROXY)
+        return;
+    if (s->backend->owner_worker == NULL)
+        s->backend->owner_worker = owner_worker_new(s->backend->loop);
+    s->door_fds[0] = take_network_fd(packet, NETWORK_FD_PROXY4);
+    s->door_fds[1] = take_network_fd(packet, NETWORK_FD_PROXY6);
+    s->owners = owners_new(s->backend->owner_worker, take_network_fd(packet, NETWORK_FD_DIAG));
+}
+
+void sandbox_network_close(struct sandbox *s)
+{
+    network_detach(OSA_TAKE(s->network));
+    owners_free(OSA_TAKE(s->owners));
+    osa_replace_fd(&s->door_fds[0], -1);
+    osa_replace_fd(&s->door_fds[1], -1);
+}
+
+enum osa_code sandbox_door_op(struct backend_sandbox *base, struct sandbox_door *ret_door,
+                              struct osa_error *err)
+{
+    struct sandbox *s = OSA_CONTAINER_OF(base, struct sandbox, base);
+    if (s->door_fds[0] < 0)
+        return osa_fail(err, OSA_FAILED_PRECONDITION, 0, "the sandbox has no egress proxy");
+    *ret_door = (struct sandbox_door){ .fds = { osa_take_fd(&s->door_fds[0]),
+                                                osa_take_fd(&s->door_fds[1]) },
+                                       .hosts = { "127.0.0.1", "" },
+                                       .port = SANDBOX_PROXY_PORT };
+    if (ret_door->fds[1] >= 0)
+        (void)snprintf(ret_door->hosts[1], sizeof(ret_door->hosts[1]), "::1");
+    return OSA_OK;
+}
+
+void sandbox_owner_op(struct backend_sandbox *base, const struct door_visit *visit, owner_fn done,
+                      void *ctx)
+{
+    struct sandbox *s = OSA_CONTAINER_OF(base, struct sandbox, base);
+    struct osa_error error;
+    if (s->state == SANDBOX_READY && s->owners != NULL) {
+        owners_find(s->owners, pidfd_pid(s->init_pidfd), visit, done, ctx);
+        return;
+    }
+    (void)osa_fail(&error, OSA_ABORTED, 0, "the sandbox has ended");
+    defer_owner(s->backend->loop, done, ctx, &error);
 }
