@@ -28,7 +28,7 @@ build_packages=(
     libyaml-dev libjansson-dev uthash-dev libcmocka-dev
 )
 test_packages=(
-    clang clang-format clang-tidy shellcheck python3-venv
+    clang clang-format clang-tidy libclang-rt-dev shellcheck python3-venv
     ca-certificates git groff-base iproute2 jq openssl procps strace util-linux
 )
 vm_packages=(qemu-system-x86 cpio)

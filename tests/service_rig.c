@@ -33,7 +33,7 @@ int rig_setup(void **state)
     if (mkdtemp(rig.dir) == NULL)
         return -1;
     (void)snprintf(rig.address, sizeof(rig.address), "unix:%s/s", rig.dir);
-    rig.listen = (struct rpc_listen){ rig.address, 0600 };
+    rig.listen = (struct rpc_listen){ .address = rig.address, .unix_mode = 0600 };
     rig.config = (struct rpc_server_config){ .loop = rig.f.loop,
                                              .listens = &rig.listen,
                                              .listen_count = 1,

@@ -94,8 +94,9 @@ static const struct osa_option serving[] = {
       .type = OSA_OPTION_LIST,
       .offset = AT(listen),
       .value = "ADDRESS",
-      .help = "Serve on unix:PATH or HOST:PORT; without TLS on loopback addresses only. Default: "
-              "agent.sock in the runtime directory" },
+      .help = "Serve on unix:PATH or HOST:PORT, without TLS on loopback addresses only; or on "
+              "fd:NAME, a socket of that name from the service manager. Default: agent.sock in the "
+              "runtime directory" },
     { .flag = "unix-mode",
       .variable = "OPENSHELL_AGENT_UNIX_MODE",
       .key = "unix_mode",

@@ -4,6 +4,7 @@
  *
  * The order of serve's phases is the point of this file:
  *   1 configuration, logs           nothing is open, a mistake costs nothing
+ *     service manager               its descriptors, before a child could inherit them
  *   2 launcher                      forked while the process has one thread and no secret
  *   3 hardening, signals            before the first thread, which inherits both
  *   4 backends, policy, agent       on the loop, still one thread
@@ -23,6 +24,7 @@
 #include "base/harden.h"
 #include "base/linux_host.h"
 #include "base/paths.h"
+#include "base/service_manager.h"
 #include "base/signals.h"
 #include "policy/document.h"
 #include "rpc/rpc.h"
@@ -53,9 +55,11 @@ struct program {
     struct agent *agent;
     struct backend *process_backend;
     const struct policy_document *policy;
+    struct rpc_listen *listens; /* borrowed by the server */
     struct rpc_server *server;
     struct service service;
     struct osa_signals signals;
+    struct osa_service manager;
     char token_file[PATH_MAX];
     unsigned terms;
     bool stopped;
@@ -90,6 +94,7 @@ static void on_drained(void *ctx, uint32_t ended, uint32_t killed)
 static void on_draining(void *ctx)
 {
     struct program *program = ctx;
+    osa_service_tell(&program->manager, "STOPPING=1\nSTATUS=draining");
     if (program->server == NULL)
         return;
     rpc_server_set_serving(program->server, "", false);
@@ -197,7 +202,8 @@ static enum osa_code make_token(struct program *program, struct osa_error *err)
     bool tcp = false;
     bool made = false;
     for (size_t i = 0; i < config->listen.count; i++)
-        tcp |= strncmp(config->listen.items[i], "unix:", 5) != 0;
+        tcp |= strncmp(config->listen.items[i], "unix:", 5) != 0 &&
+               strncmp(config->listen.items[i], "fd:", 3) != 0;
     if (config->token_file != NULL)
         (void)snprintf(program->token_file, sizeof(program->token_file), "%s", config->token_file);
     else if (tcp && config->tls_client_ca == NULL) {
@@ -220,18 +226,39 @@ static void make_runtime_dir(void)
     (void)mkdir(dir, 0700); /* listening says what is wrong with it */
 }
 
+/* fd:NAME is a socket of the service manager; all others the server makes. */
+static enum osa_code make_listens(struct program *program, struct osa_error *err)
+{
+    const struct agent_config *config = program->config;
+    program->listens = calloc(config->listen.count, sizeof(*program->listens));
+    if (program->listens == NULL)
+        return osa_fail_errno(err, ENOMEM, "listen");
+    for (size_t i = 0; i < config->listen.count; i++) {
+        const char *address = config->listen.items[i];
+        program->listens[i] =
+            (struct rpc_listen){ .address = address, .unix_mode = config->unix_mode };
+        if (strncmp(address, "fd:", 3) != 0)
+            continue;
+        program->listens[i].fd = osa_service_take_socket(&program->manager, address + 3);
+        if (program->listens[i].fd < 0)
+            return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
+                            "listen: %.64s: the service manager passed no socket of that name; set "
+                            "FileDescriptorName= in the .socket unit",
+                            address);
+    }
+    return OSA_OK;
+}
+
 static enum osa_code make_server(struct program *program, struct osa_error *err)
 {
     const struct agent_config *config = program->config;
-    struct rpc_listen *listens = calloc(config->listen.count, sizeof(*listens));
-    if (listens == NULL)
-        return osa_fail_errno(err, ENOMEM, "listen");
-    for (size_t i = 0; i < config->listen.count; i++)
-        listens[i] = (struct rpc_listen){ config->listen.items[i], config->unix_mode };
+    enum osa_code made = make_listens(program, err);
+    if (made != OSA_OK)
+        return made;
     static struct rpc_server_config server; /* borrowed until rpc_server_free() */
     server = (struct rpc_server_config){
         .loop = program->loop,
-        .listens = listens,
+        .listens = program->listens,
         .listen_count = config->listen.count,
         .credentials = { .cert = config->tls_cert,
                          .key = config->tls_key,
@@ -309,7 +336,8 @@ static enum osa_code start(struct program *program, struct osa_error *err)
     (void)sigaddset(&signals, SIGHUP);
     program->signals.received = on_signal;
 
-    if ((code = process_backend_start_launcher(err)) != OSA_OK ||
+    if ((code = osa_service_open(&program->manager, err)) != OSA_OK ||
+        (code = process_backend_start_launcher(err)) != OSA_OK ||
         (code = osa_harden_self(err)) != OSA_OK || (code = osa_loop_new(&program->loop, err)) ||
         (code = osa_signals_open(program->loop, &program->signals, &signals, err)) != OSA_OK ||
         (code = load_policy(program, err)) != OSA_OK ||
@@ -343,11 +371,13 @@ static void stop_quickly(struct program *program)
 static void done(struct program *program)
 {
     rpc_server_free(program->server);
+    free(program->listens);
     agent_free(program->agent);
     if (program->process_backend != NULL)
         program->process_backend->ops->close(program->process_backend);
     policy_document_unref(program->policy);
     osa_signals_close(&program->signals);
+    osa_service_close(&program->manager);
     osa_loop_free(program->loop);
     agent_config_free(program->config);
 }
@@ -369,6 +399,8 @@ static int serve(int argc, const char *const *argv)
     enum osa_code code = start(&program, &err);
     if (code == OSA_OK) {
         log_serving(&program);
+        osa_service_tell(&program.manager, "READY=1\nSTATUS=serving");
+        osa_service_watch(&program.manager, program.loop);
         osa_loop_run(program.loop);
     } else {
         osa_log_error(OSA_LOG_ERROR, "agent", "cannot start", &err);

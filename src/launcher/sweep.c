@@ -17,7 +17,7 @@ struct entry {
     pid_t parent;
     char state;
     unsigned long long start; /* ticks since boot; with the pid it names a process for ever */
-    enum { UNKNOWN, INSIDE, OUTSIDE } where;
+    enum where { UNKNOWN, INSIDE, OUTSIDE } where;
 };
 
 struct table {
@@ -104,7 +104,7 @@ static void classify(const struct table *table, struct entry *entry)
     struct entry *top = entry;
     for (size_t steps = 0; top != NULL && top->where == UNKNOWN; steps++)
         top = steps > table->count ? NULL : find(table, top->parent);
-    int where = top == NULL ? OUTSIDE : (int)top->where;
+    enum where where = top == NULL ? OUTSIDE : top->where;
     for (; entry != NULL && entry->where == UNKNOWN; entry = find(table, entry->parent))
         entry->where = where;
 }

@@ -208,6 +208,8 @@ static enum osa_code open_tls(struct rpc_listener *self, const struct tcp_addres
 static enum osa_code open_any(struct rpc_listener *self, const struct rpc_listen *listen,
                               grpc_server_credentials *tls, struct osa_error *err)
 {
+    if (listen->fd > 0)
+        return rpc_unix_socket_adopt(listen->fd, &self->file, err);
     if (strncmp(listen->address, "unix:", 5) == 0)
         return rpc_unix_socket_open(listen->address + 5, (mode_t)listen->unix_mode, &self->file,
                                     err);

@@ -92,10 +92,13 @@ struct rpc_audit {
  * struct rpc_listen - One address to serve on
  * @address: "unix:PATH" or "HOST:PORT" ("[::1]:0" picks a port)
  * @unix_mode: permission bits of the socket file; 0600 unless set
+ * @fd:        > 0: a listening Unix socket that a service manager made; the server owns it from
+ *             rpc_server_start() on, and @address is only its name in messages
  */
 struct rpc_listen {
     const char *address;
     unsigned unix_mode;
+    int fd;
 };
 
 /**

@@ -121,11 +121,31 @@ enum osa_code rpc_unix_socket_open(const char *path, mode_t mode,
     return OSA_OK;
 }
 
+enum osa_code rpc_unix_socket_adopt(int fd, struct rpc_unix_socket *ret_socket,
+                                    struct osa_error *err)
+{
+    OSA_AUTO(osa_close_fd) int owned = fd;
+    struct sockaddr_un address = { 0 };
+    socklen_t len = sizeof(address);
+    int type = 0;
+    socklen_t type_len = sizeof(type);
+    if (getsockname(fd, (struct sockaddr *)&address, &len) < 0 || address.sun_family != AF_UNIX ||
+        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) < 0 || type != SOCK_STREAM)
+        return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
+                        "the service manager passed something else than a Unix stream socket; use "
+                        "ListenStream=/PATH");
+    enum osa_code code = osa_set_nonblocking(fd, /* on= */ true, err);
+    if (code != OSA_OK)
+        return code;
+    *ret_socket = (struct rpc_unix_socket){ .fd = osa_take_fd(&owned), .lock_fd = -1 };
+    return OSA_OK;
+}
+
 void rpc_unix_socket_close(struct rpc_unix_socket *socket)
 {
     struct stat st;
-    if (socket->fd >= 0 && lstat(socket->path, &st) == 0 && st.st_ino == socket->inode &&
-        st.st_dev == socket->device)
+    if (socket->fd >= 0 && socket->path[0] != '\0' && lstat(socket->path, &st) == 0 &&
+        st.st_ino == socket->inode && st.st_dev == socket->device)
         (void)unlink(socket->path);
     osa_replace_fd(&socket->fd, -1);
     if (socket->lock_fd >= 0)

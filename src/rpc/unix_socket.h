@@ -33,5 +33,14 @@ OSA_MUST_CHECK enum osa_code rpc_unix_socket_open(const char *path, mode_t mode,
                                                   struct rpc_unix_socket *ret_socket,
                                                   struct osa_error *err);
 
+/**
+ * rpc_unix_socket_adopt() - Serve a listening socket that somebody else bound, and keeps
+ * @fd: owned from here on, also when this fails
+ * Its file stays at the close, and there is no lock: whoever made it sees to both.
+ * Return: OSA_OK; INVALID_ARGUMENT (not a Unix stream socket).
+ */
+OSA_MUST_CHECK enum osa_code rpc_unix_socket_adopt(int fd, struct rpc_unix_socket *ret_socket,
+                                                   struct osa_error *err);
+
 /** rpc_unix_socket_close() - Close, and remove both files if the path still is ours. Closed already is fine */
 void rpc_unix_socket_close(struct rpc_unix_socket *socket);

@@ -4,6 +4,7 @@
 import os
 import pathlib
 import signal
+import socket
 import stat
 import subprocess
 import tempfile
@@ -81,6 +82,59 @@ class Commands(unittest.TestCase):
             got, text = run(*arguments)
             self.assertEqual(got, status, f"{arguments}: {text}")
             self.assertIn(words, text)
+
+
+class ServiceManager(unittest.TestCase):
+    """The test plays systemd: it opens the socket, listens for READY and the watchdog, and stops."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="osa-service-")
+        folder = pathlib.Path(self.folder.name)
+        self.path = folder / "agent.sock"
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(self.path))
+        self.listener.listen()
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.bind(str(folder / "notify"))
+        self.notify.settimeout(PATIENCE_S)
+
+    def tearDown(self):
+        self.listener.close()
+        self.notify.close()
+        self.folder.cleanup()
+
+    def start(self, *arguments, name="agent"):
+        # The descriptor has to be number 3, and LISTEN_PID the number of the agent itself.
+        fd = self.listener.fileno()
+        script = f'exec 3<&{fd} {fd}<&-; LISTEN_PID=$$ WATCHDOG_PID=$$ exec "$@"'
+        if fd == 3:
+            script = 'LISTEN_PID=$$ WATCHDOG_PID=$$ exec "$@"'
+        return subprocess.Popen(
+            ["bash", "-c", script, "bash", AGENT, "serve", *arguments], pass_fds=[fd],
+            stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "LISTEN_FDS": "1", "LISTEN_FDNAMES": name, "WATCHDOG_USEC": "200000",
+                 "NOTIFY_SOCKET": str(pathlib.Path(self.folder.name) / "notify")})
+
+    def test_activation_ready_watchdog_and_stop(self):
+        agent = self.start("--listen", "fd:agent")
+        self.assertEqual(self.notify.recv(256), b"READY=1\nSTATUS=serving")
+        for _ in range(3):
+            self.assertEqual(self.notify.recv(256), b"WATCHDOG=1")
+        self.assertEqual(run("health", "--listen", f"unix:{self.path}"), (0, "SERVING\n"))
+        agent.send_signal(signal.SIGTERM)
+        heard = self.notify.recv(256)
+        while heard == b"WATCHDOG=1":
+            heard = self.notify.recv(256)
+        self.assertEqual(heard, b"STOPPING=1\nSTATUS=draining")
+        _, log = agent.communicate(timeout=PATIENCE_S)
+        self.assertEqual(agent.returncode, 0, log)
+        self.assertTrue(self.path.exists(), "the file is the manager's, and stays")
+
+    def test_a_name_that_was_not_passed(self):
+        agent = self.start("--listen", "fd:agent", name="other")
+        _, log = agent.communicate(timeout=PATIENCE_S)
+        self.assertEqual(agent.returncode, 1)
+        self.assertIn("fd:agent: the service manager passed no socket of that name", log)
 
 
 main()

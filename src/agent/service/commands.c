@@ -25,6 +25,7 @@ struct client {
     struct osa_loop *loop;
     struct rpc_channel *channel;
     char token_file[PATH_MAX];
+    char address[PATH_MAX + 16]; /* the default one */
 };
 
 bool commands_show_help(const struct agent_config *config)
@@ -83,14 +84,22 @@ static const char *find_token(struct client *client)
     return access(client->token_file, R_OK) == 0 ? client->token_file : NULL;
 }
 
-/* A Unix socket where there is one: it needs neither a token nor a name in a certificate. */
-static const char *choose_target(const struct agent_config *config)
+/*
+ * A Unix socket where there is one: it needs neither a token nor a name in a certificate. Where
+ * fd:NAME leads, only the service manager knows; its unit of ours is at the default address.
+ */
+static const char *choose_target(struct client *client)
 {
-    for (size_t i = 0; i < config->listen.count; i++) {
-        if (strncmp(config->listen.items[i], "unix:", 5) == 0)
-            return config->listen.items[i];
+    const struct osa_strings *listen = &client->config->listen;
+    const char *tcp = NULL;
+    for (size_t i = 0; i < listen->count; i++) {
+        if (strncmp(listen->items[i], "unix:", 5) == 0)
+            return listen->items[i];
+        if (tcp == NULL && strncmp(listen->items[i], "fd:", 3) != 0)
+            tcp = listen->items[i];
     }
-    return config->listen.items[0];
+    osa_default_address(client->address, sizeof(client->address));
+    return tcp != NULL ? tcp : client->address;
 }
 
 /* Return: an exit status, or -1 when the client stands. */
@@ -103,7 +112,7 @@ static int client_open(struct client *client, int argc, const char *const *argv)
     }
     if (commands_show_help(client->config))
         return 0;
-    const char *target = choose_target(client->config);
+    const char *target = choose_target(client);
     bool tcp = strncmp(target, "unix:", 5) != 0;
     const struct rpc_channel_config channel = {
         .target = target,
