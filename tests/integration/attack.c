@@ -66,7 +66,8 @@ static const struct {
     { 55, NULL },
 };
 
-static char attacker[PATH_MAX];
+enum { ATTACKER_BYTES = 16 << 20 }; /* with sanitizers it is large */
+static char attacker[128];
 static char outside[64]; /* a directory that no policy lists; anybody may write there */
 static char socket_path[108];
 static char victim_pid[16];
@@ -133,9 +134,9 @@ static const char *in_outside(const char *name)
     return path;
 }
 
-static void put(const char *name, const void *data, size_t len, mode_t mode)
+static void put(const char *path, const void *data, size_t len, mode_t mode)
 {
-    int fd = open(in_outside(name), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     assert_int_equal(osa_write_all(fd, data, len), 0);
     assert_int_equal(fchmod(fd, mode), 0); /* not cut by the umask */
@@ -157,14 +158,25 @@ static void start_victim(void)
     (void)snprintf(victim_pid, sizeof(victim_pid), "%d", (int)victim);
 }
 
-static void find_attacker(void)
+/* To a folder that every user can reach: the checkout may lie in a home directory of mode 0700. */
+static void copy_attacker(void)
 {
-    ssize_t len = readlink("/proc/self/exe", attacker, sizeof(attacker) - 1);
+    char built[PATH_MAX];
+    char *program = NULL;
+    size_t size = 0;
+    ssize_t len = readlink("/proc/self/exe", built, sizeof(built) - sizeof("/attacker"));
     assert_true(len > 0);
-    attacker[len] = '\0';
-    const char *dir = dirname(attacker);
-    size_t used = strlen(dir);
+    built[len] = '\0';
+    size_t used = strlen(dirname(built));
+    (void)snprintf(built + used, sizeof(built) - used, "/attacker");
+    assert_int_equal(osa_read_file(AT_FDCWD, built, ATTACKER_BYTES, &program, &size, NULL), OSA_OK);
+    (void)snprintf(attacker, sizeof(attacker), "/var/tmp/osa-attacker-XXXXXX");
+    assert_non_null(mkdtemp(attacker));
+    assert_int_equal(chmod(attacker, 0755), 0);
+    used = strlen(attacker);
     (void)snprintf(attacker + used, sizeof(attacker) - used, "/attacker");
+    put(attacker, program, size, 0755);
+    free(program);
 }
 
 /* As root where we are root, before the level gives it up. */
@@ -172,13 +184,13 @@ static void prepare(void)
 {
     char *program = NULL;
     size_t size = 0;
-    find_attacker();
+    copy_attacker();
     (void)snprintf(outside, sizeof(outside), "/var/tmp/osa-attack-XXXXXX");
     assert_non_null(mkdtemp(outside));
     assert_int_equal(chmod(outside, 0777), 0);
     assert_int_equal(osa_read_file(AT_FDCWD, "/bin/true", 1 << 20, &program, &size, NULL), OSA_OK);
-    put("true", program, size, 0755);
-    put("osa-attack-file", "secret\n", 7, 0666);
+    put(in_outside("true"), program, size, 0755);
+    put(in_outside("osa-attack-file"), "secret\n", 7, 0666);
     free(program);
     (void)snprintf(socket_path, sizeof(socket_path), "%s/socket", outside);
     listeners[0] = listen_at(false);
@@ -209,6 +221,8 @@ static void clean_up(void)
     for (size_t i = 0; i < OSA_ARRAY_LEN(names); i++)
         (void)unlink(in_outside(names[i]));
     (void)rmdir(outside);
+    (void)unlink(attacker);
+    (void)rmdir(dirname(attacker));
 }
 
 /* ---- the table ---- */

@@ -528,7 +528,7 @@ static pid_t start_doomed_agent(void)
     pid_t pid;
     char *const argv[] = { (char *)(uintptr_t)program, (char *)(uintptr_t)level,
                            (char *)(uintptr_t)nap(), NULL };
-    assert_int_equal(posix_spawn(&pid, program, NULL, NULL, argv, environ), 0);
+    assert_int_equal(posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ), 0);
     return pid;
 }
 
