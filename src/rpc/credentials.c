@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * C core asks for the certificates at the start and again at every handshake. Then the files are
- * looked at, and read when one has changed; a set that does not fit together (a certificate already
- * replaced, its key not yet) is left aside, and the old one serves on.
+ * C core asks for the certificates at the start and again at every handshake, once for each address
+ * that it listens on, and keeps what it got last for that address. So each address has a fetcher
+ * that knows what it has given. It looks at the files then, and reads them when one has changed; a
+ * set that does not fit together (a certificate already replaced, its key not yet) is left aside,
+ * and the old one serves on.
  */
 #include "rpc/credentials.h"
 #include "base/fd.h"
@@ -16,6 +18,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <utlist.h>
 
 #define PEM_MAX_BYTES ((size_t)1024 * 1024)
 
@@ -28,11 +31,18 @@ struct stamp {
     off_t size;
 };
 
-struct rpc_credentials_store {
-    const char *paths[PEM_COUNT]; /* borrowed; NULL: not configured */
-    grpc_server_credentials *core;
+/* What one listening address has of them. */
+struct fetcher {
+    struct fetcher *next;
+    const struct rpc_credentials_store *store;
+    grpc_server_credentials *core; /* owned */
     pthread_mutex_t lock;
     struct stamp stamps[PEM_COUNT]; /* guarded by lock; of the set tried last */
+};
+
+struct rpc_credentials_store {
+    const char *paths[PEM_COUNT]; /* borrowed; NULL: not configured */
+    struct fetcher *fetchers;
 };
 
 struct pem_set {
@@ -131,16 +141,17 @@ static enum osa_code read_set(const struct rpc_credentials_store *store, struct 
 static grpc_ssl_certificate_config_reload_status fetch(void *user_data,
                                                        grpc_ssl_server_certificate_config **config)
 {
-    struct rpc_credentials_store *store = user_data;
+    struct fetcher *fetcher = user_data;
+    const struct rpc_credentials_store *store = fetcher->store;
     struct stamp now[PEM_COUNT];
     for (int i = 0; i < PEM_COUNT; i++)
         now[i] = stamp_of(store->paths[i]);
-    (void)pthread_mutex_lock(&store->lock);
+    (void)pthread_mutex_lock(&fetcher->lock);
     bool changed = false;
     for (int i = 0; i < PEM_COUNT; i++)
-        changed |= !stamp_same(&now[i], &store->stamps[i]);
-    memcpy(store->stamps, now, sizeof(now));
-    (void)pthread_mutex_unlock(&store->lock);
+        changed |= !stamp_same(&now[i], &fetcher->stamps[i]);
+    memcpy(fetcher->stamps, now, sizeof(now));
+    (void)pthread_mutex_unlock(&fetcher->lock);
     if (!changed)
         return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
     OSA_AUTO(pem_set_done) struct pem_set set = { 0 };
@@ -171,7 +182,6 @@ enum osa_code rpc_credentials_new(const struct rpc_credentials *config,
     struct rpc_credentials_store *store = calloc(1, sizeof(*store));
     if (store == NULL)
         return osa_fail_errno(err, ENOMEM, "rpc server");
-    (void)pthread_mutex_init(&store->lock, NULL);
     store->paths[PEM_CERT] = non_empty(config->cert);
     store->paths[PEM_KEY] = non_empty(config->key);
     store->paths[PEM_CLIENT_CA] = non_empty(config->client_ca);
@@ -189,26 +199,38 @@ enum osa_code rpc_credentials_new(const struct rpc_credentials *config,
         *ret_store = NULL;
         return code;
     }
-    grpc_ssl_client_certificate_request_type request =
-        store->paths[PEM_CLIENT_CA] != NULL
-            ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
-            : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE;
-    store->core = grpc_ssl_server_credentials_create_with_options(
-        grpc_ssl_server_credentials_create_options_using_config_fetcher(request, fetch, store));
     return OSA_OK;
 }
 
 grpc_server_credentials *rpc_credentials_core(struct rpc_credentials_store *store)
 {
-    return store->core;
+    if (store->paths[PEM_CERT] == NULL)
+        return NULL;
+    struct fetcher *fetcher = calloc(1, sizeof(*fetcher));
+    if (fetcher == NULL)
+        abort();
+    fetcher->store = store;
+    (void)pthread_mutex_init(&fetcher->lock, NULL);
+    grpc_ssl_client_certificate_request_type request =
+        store->paths[PEM_CLIENT_CA] != NULL
+            ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+            : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE;
+    fetcher->core = grpc_ssl_server_credentials_create_with_options(
+        grpc_ssl_server_credentials_create_options_using_config_fetcher(request, fetch, fetcher));
+    LL_PREPEND(store->fetchers, fetcher);
+    return fetcher->core;
 }
 
 void rpc_credentials_free(struct rpc_credentials_store *store)
 {
     if (store == NULL)
         return;
-    if (store->core != NULL)
-        grpc_server_credentials_release(store->core);
-    (void)pthread_mutex_destroy(&store->lock);
+    while (store->fetchers != NULL) {
+        struct fetcher *fetcher = store->fetchers;
+        LL_DELETE(store->fetchers, fetcher);
+        grpc_server_credentials_release(fetcher->core);
+        (void)pthread_mutex_destroy(&fetcher->lock);
+        free(fetcher);
+    }
     free(store);
 }

@@ -18,7 +18,7 @@ OSA_MUST_CHECK enum osa_code rpc_credentials_new(const struct rpc_credentials *c
                                                  struct rpc_credentials_store **ret_store,
                                                  struct osa_error *err);
 
-/** rpc_credentials_core() - For grpc_server_add_http2_port(); NULL without a certificate; borrowed */
+/** rpc_credentials_core() - For one grpc_server_add_http2_port(); NULL without a certificate; borrowed */
 grpc_server_credentials *rpc_credentials_core(struct rpc_credentials_store *store);
 
 /** rpc_credentials_free() - After grpc_server_destroy(). NULL is fine */

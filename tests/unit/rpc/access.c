@@ -63,12 +63,13 @@ static void must_not_serve(struct rig *rig, const char *address,
     assert_null(rig->server);
 }
 
-/* Connects over TCP to the server's first address with that token file. */
-static void connect_tcp(struct rig *rig, const char *scheme, struct rpc_channel_config config)
+/* Connects over TCP to 127.0.0.1, .2, …, the server's address @index, with that token file. */
+static void connect_tcp(struct rig *rig, size_t index, const char *scheme,
+                        struct rpc_channel_config config)
 {
     char target[64];
-    (void)snprintf(target, sizeof(target), "%s127.0.0.1:%u", scheme,
-                   rpc_server_port(rig->server, 0));
+    (void)snprintf(target, sizeof(target), "%s127.0.0.%zu:%u", scheme, index + 1,
+                   rpc_server_port(rig->server, index));
     config.target = target;
     rig_connect(rig, config);
 }
@@ -298,21 +299,21 @@ static void test_roles_by_token(void **state)
                         .listen_count = 1,
                         .credentials = { .token_file = rig->token_file,
                                          .viewer_token_file = in_dir(rig, "viewer") } });
-    connect_tcp(rig, "", (struct rpc_channel_config){ .token_file = rig->token_file });
+    connect_tcp(rig, 0, "", (struct rpc_channel_config){ .token_file = rig->token_file });
     expect(rig, ECHO "Unary", OSA_OK, "");
     rig_wait(rig, &rig->audits, 1);
     assert_string_equal(rig->audit_peer.name, "token:operator");
     assert_int_equal(strncmp(rig->audit_peer.address, "ipv4:127.0.0.1:", 15), 0);
-    connect_tcp(rig, "", (struct rpc_channel_config){ .token_file = in_dir(rig, "viewer") });
+    connect_tcp(rig, 0, "", (struct rpc_channel_config){ .token_file = in_dir(rig, "viewer") });
     expect(rig, ECHO "Look", OSA_OK, "");
     expect(rig, ECHO "Unary", OSA_PERMISSION_DENIED,
            "this method is for operators; 'token:viewer' is a viewer");
     expect(rig, "/no.Such/Thing", OSA_UNIMPLEMENTED, "this server has no method");
-    connect_tcp(rig, "", (struct rpc_channel_config){ 0 });
+    connect_tcp(rig, 0, "", (struct rpc_channel_config){ 0 });
     expect(rig, ECHO "Look", OSA_UNAUTHENTICATED, "send metadata 'authorization: Bearer TOKEN'");
     expect(rig, "/no.Such/Thing", OSA_UNAUTHENTICATED, "this method needs a caller with a name");
     expect(rig, ECHO "Quick", OSA_OK, ""); /* for anyone */
-    connect_tcp(rig, "", (struct rpc_channel_config){ .token_file = in_dir(rig, "wrong") });
+    connect_tcp(rig, 0, "", (struct rpc_channel_config){ .token_file = in_dir(rig, "wrong") });
     expect(rig, ECHO "Look", OSA_UNAUTHENTICATED, "is not one that this server knows");
     expect(rig, ECHO "Quick", OSA_UNAUTHENTICATED, "is not one that this server knows");
     assert_int_equal(rig->starts, 1); /* nobody but the operator reached a handler */
@@ -326,7 +327,7 @@ static void test_token_reload(void **state)
     must_serve(rig, (struct rpc_server_config){ .listens = &listen,
                                                 .listen_count = 1,
                                                 .credentials = { .token_file = rig->token_file } });
-    connect_tcp(rig, "", (struct rpc_channel_config){ .token_file = in_dir(rig, "client") });
+    connect_tcp(rig, 0, "", (struct rpc_channel_config){ .token_file = in_dir(rig, "client") });
     expect(rig, ECHO "Unary", OSA_OK, "");
     rig_write(rig->token_file, "another-token-0123", 0600);
     rig_run_for(rig, 1100 * OSA_NS_PER_MS);
@@ -390,15 +391,15 @@ static void test_tls_with_token(void **state)
     must_serve(rig, tls_config(rig, /* mutual= */ false, &listen));
     struct rpc_channel_config config = { .ca = in_dir(rig, "ca.pem"),
                                          .token_file = rig->token_file };
-    connect_tcp(rig, "https://", config);
+    connect_tcp(rig, 0, "https://", config);
     expect(rig, ECHO "Unary", OSA_OK, "");
     config.token_file = NULL;
-    connect_tcp(rig, "https://", config);
+    connect_tcp(rig, 0, "https://", config);
     expect(rig, ECHO "Unary", OSA_UNAUTHENTICATED, "this method needs a caller with a name");
     config.ca = in_dir(rig, "other-ca.pem");
-    connect_tcp(rig, "https://", config);
+    connect_tcp(rig, 0, "https://", config);
     expect(rig, ECHO "Unary", OSA_UNAVAILABLE, "");
-    connect_tcp(rig, "http://", (struct rpc_channel_config){ 0 });
+    connect_tcp(rig, 0, "http://", (struct rpc_channel_config){ 0 });
     expect(rig, ECHO "Unary", OSA_UNAVAILABLE, "");
 }
 
@@ -411,17 +412,17 @@ static void test_mutual_tls(void **state)
     struct rpc_channel_config config = { .ca = in_dir(rig, "ca.pem"),
                                          .cert = in_dir(rig, "client.pem"),
                                          .key = in_dir(rig, "client.key") };
-    connect_tcp(rig, "https://", config);
+    connect_tcp(rig, 0, "https://", config);
     expect(rig, ECHO "Unary", OSA_OK, "");
     rig_wait(rig, &rig->audits, 1);
     assert_string_equal(rig->audit_peer.name, "tls:a client");
     config.cert = in_dir(rig, "stranger.pem"); /* signed by another CA */
     config.key = in_dir(rig, "stranger.key");
-    connect_tcp(rig, "https://", config);
+    connect_tcp(rig, 0, "https://", config);
     expect(rig, ECHO "Unary", OSA_UNAVAILABLE, "");
     config.cert = NULL;
     config.key = NULL;
-    connect_tcp(rig, "https://", config);
+    connect_tcp(rig, 0, "https://", config);
     expect(rig, ECHO "Unary", OSA_UNAVAILABLE, "");
     assert_int_equal(rig->starts, 1);
 }
@@ -435,17 +436,43 @@ static void test_certificate_reload(void **state)
     struct rpc_channel_config old = { .ca = in_dir(rig, "ca.pem"), .token_file = rig->token_file };
     struct rpc_channel_config fresh = { .ca = in_dir(rig, "other-ca.pem"),
                                         .token_file = rig->token_file };
-    connect_tcp(rig, "https://", old);
+    connect_tcp(rig, 0, "https://", old);
     expect(rig, ECHO "Unary", OSA_OK, "");
     /* Half of the new pair: the old one serves on. */
     assert_int_equal(rename(in_dir(rig, "other-server.pem"), in_dir(rig, "server.pem")), 0);
-    connect_tcp(rig, "https://", old);
+    connect_tcp(rig, 0, "https://", old);
     expect(rig, ECHO "Unary", OSA_OK, "");
     assert_int_equal(rename(in_dir(rig, "other-server.key"), in_dir(rig, "server.key")), 0);
-    connect_tcp(rig, "https://", fresh);
+    connect_tcp(rig, 0, "https://", fresh);
     expect(rig, ECHO "Unary", OSA_OK, "");
-    connect_tcp(rig, "https://", old);
+    connect_tcp(rig, 0, "https://", old);
     expect(rig, ECHO "Unary", OSA_UNAVAILABLE, "");
+}
+
+/* Each address reads the certificates for itself, at the start and when they change. */
+static void test_two_tls_addresses(void **state)
+{
+    struct rig *rig = *state;
+    const struct rpc_listen listens[] = { { .address = "127.0.0.1:0" },
+                                          { .address = "127.0.0.2:0" } };
+    pki_write(rig->dir);
+    struct rpc_server_config server = tls_config(rig, /* mutual= */ false, listens);
+    server.listen_count = OSA_ARRAY_LEN(listens);
+    must_serve(rig, server);
+    struct rpc_channel_config config = { .ca = in_dir(rig, "ca.pem"),
+                                         .server_name = "127.0.0.1",
+                                         .token_file = rig->token_file };
+    for (size_t i = 0; i < OSA_ARRAY_LEN(listens); i++) {
+        connect_tcp(rig, i, "https://", config);
+        expect(rig, ECHO "Unary", OSA_OK, "");
+    }
+    assert_int_equal(rename(in_dir(rig, "other-server.pem"), in_dir(rig, "server.pem")), 0);
+    assert_int_equal(rename(in_dir(rig, "other-server.key"), in_dir(rig, "server.key")), 0);
+    config.ca = in_dir(rig, "other-ca.pem");
+    for (size_t i = 0; i < OSA_ARRAY_LEN(listens); i++) {
+        connect_tcp(rig, i, "https://", config);
+        expect(rig, ECHO "Unary", OSA_OK, "");
+    }
 }
 
 static void test_tls_that_is_refused(void **state)
@@ -486,7 +513,7 @@ static void test_descriptors_run_out_with_tls(void **state)
     must_serve(rig, tls_config(rig, /* mutual= */ false, &listen));
     struct rpc_channel_config config = { .ca = in_dir(rig, "ca.pem"),
                                          .token_file = rig->token_file };
-    connect_tcp(rig, "https://", config); /* opens no connection yet */
+    connect_tcp(rig, 0, "https://", config); /* opens no connection yet */
     int fd = pki_dial(rpc_server_port(rig->server, 0));
     rig_run_for(rig, 50 * OSA_NS_PER_MS);
     int victim = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -525,6 +552,7 @@ int main(void)
         TEST(tls_with_token),
         TEST(mutual_tls),
         TEST(certificate_reload),
+        TEST(two_tls_addresses),
         TEST(tls_that_is_refused),
         TEST(descriptors_run_out_with_tls),
     };
