@@ -347,6 +347,8 @@ static int64_t deadline_from_core(gpr_timespec deadline)
     if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0)
         return OSA_NEVER;
     gpr_timespec left = gpr_time_sub(deadline, gpr_now(deadline.clock_type));
+    if (left.tv_sec >= OSA_NEVER / OSA_NS_PER_SEC) /* grpc-timeout can say 11,000 years */
+        return OSA_NEVER;
     return osa_deadline_after(left.tv_sec * OSA_NS_PER_SEC + left.tv_nsec);
 }
 

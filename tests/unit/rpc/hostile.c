@@ -229,6 +229,58 @@ static void test_ping_flood(void **state)
     assert_true(hangs_up(*state, flood, sizeof(flood), 1));
 }
 
+static size_t put_header(char *out, const char *name, const char *value)
+{
+    /* RFC 7541, 6.2.2: literal, not indexed, new name; lengths below 127 are one byte */
+    size_t name_len = strlen(name);
+    size_t value_len = strlen(value);
+    out[0] = 0;
+    out[1] = (char)name_len;
+    memcpy(out + 2, name, name_len);
+    out[2 + name_len] = (char)value_len;
+    memcpy(out + 3 + name_len, value, value_len);
+    return 3 + name_len + value_len;
+}
+
+/* Sends one unary call with that grpc-timeout and waits until its handler has run or it is cancelled. */
+static void call_with_timeout(struct rig *rig, const char *timeout)
+{
+    char frames[1024] = PREFACE;
+    size_t head = sizeof(PREFACE) - 1;
+    size_t at = head + 9;
+    const char *const headers[][2] = {
+        { ":method", "POST" },      { ":scheme", "http" }, { ":path", ECHO "Hang" },
+        { ":authority", "x" },      { "te", "trailers" },  { "content-type", "application/grpc" },
+        { "grpc-timeout", timeout }
+    };
+    for (size_t i = 0; i < OSA_ARRAY_LEN(headers); i++)
+        at += put_header(frames + at, headers[i][0], headers[i][1]);
+    size_t len = at - head - 9;
+    memcpy(frames + head, (char[]){ 0, (char)(len >> 8), (char)len, 1, 4, 0, 0, 0, 1 }, 9);
+    memcpy(frames + at, "\0\0\5\0\1\0\0\0\1\0\0\0\0\0", 14); /* DATA: an empty message */
+    int fd = dial(rig);
+    assert_int_equal(send(fd, frames, at + 14, MSG_NOSIGNAL), (ssize_t)at + 14);
+    rig_wait(rig, &rig->messages, 1);
+    (void)close(fd);
+    rig_wait(rig, &rig->dones, 1);
+}
+
+/* 99999999 hours, the longest that the header can say, do not fit into nanoseconds. */
+static void test_timeout_of_eleven_thousand_years(void **state)
+{
+    struct rig *rig = *state;
+    call_with_timeout(rig, "99999999H");
+    assert_true(rig->deadline_ns == OSA_NEVER);
+}
+
+static void test_timeout_of_an_hour(void **state)
+{
+    struct rig *rig = *state;
+    call_with_timeout(rig, "1H");
+    assert_true(rig->deadline_ns > osa_deadline_after(3500 * OSA_NS_PER_SEC));
+    assert_true(rig->deadline_ns <= osa_deadline_after(3600 * OSA_NS_PER_SEC));
+}
+
 /* Calls that are given up as soon as they are made; the server forgets each one. */
 static void test_calls_begun_and_cancelled(void **state)
 {
@@ -254,8 +306,16 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(control),  TEST(compressed), TEST(metadata_too_large), TEST(malformed_messages),
-        TEST(no_http2), TEST(bad_frames), TEST(ping_flood),         TEST(calls_begun_and_cancelled),
+        TEST(control),
+        TEST(compressed),
+        TEST(metadata_too_large),
+        TEST(malformed_messages),
+        TEST(no_http2),
+        TEST(bad_frames),
+        TEST(ping_flood),
+        TEST(timeout_of_an_hour),
+        TEST(timeout_of_eleven_thousand_years),
+        TEST(calls_begun_and_cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

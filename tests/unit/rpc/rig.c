@@ -150,6 +150,7 @@ static void on_hang(struct rpc_call *call, const ProtobufCMessage *request)
     (void)request;
     rig->messages++;
     rig->hanging = call;
+    rig->deadline_ns = rpc_call_deadline_ns(call);
 }
 
 #define ITEM .request = &rpc_test__item__descriptor, .response = &rpc_test__item__descriptor

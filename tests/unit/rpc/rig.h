@@ -22,6 +22,7 @@ struct rig {
     /* what the server saw */
     int starts, messages, half_closes, dones, cancelled;
     struct rpc_call *hanging; /* the call of Hang that was seen last */
+    int64_t deadline_ns;      /* of that call */
     struct rpc_audit audit;   /* the last record; strings below */
     struct rpc_peer audit_peer;
     char audit_method[128];
