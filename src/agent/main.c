@@ -7,13 +7,15 @@
  *     service manager               its descriptors, before a child could inherit them
  *   2 launcher                      forked while the process has one thread and no secret
  *   3 hardening, signals            before the first thread, which inherits both
- *   4 backends, policy, agent       on the loop, still one thread
- *   5 token, gRPC                   threads exist from here; nothing forks any more
- *   6 default sandbox, listening    whoever can connect finds everything ready
+ *   4 token, backends, policy, agent  on the loop, still one thread; what hides the agent's own
+ *                                   files from sandboxes must know them
+ *   5 gRPC, listening               threads exist from here; nothing forks any more
+ *   6 default sandbox, serving      whoever connected before waits, and finds everything ready
  * and the way back on SIGTERM: drain, let calls end, close the server, delete sandboxes.
  */
 #include "agent/agent.h"
 #include "agent/config.h"
+#include "agent/hidden_paths.h"
 #include "agent/sandbox.h"
 #include "agent/service/commands.h"
 #include "agent/service/service.h"
@@ -267,6 +269,7 @@ static enum osa_code make_server(struct program *program, struct osa_error *err)
                          .viewer_token_file = config->viewer_token_file },
         .uids = config->unix_uids,
         .uid_count = config->unix_uid_count,
+        .keep_out = process_backend_is_workload,
         .reflection = config->reflection,
         .health = config->health_access,
         .descriptor_set = osa_descriptor_set,
@@ -307,6 +310,8 @@ static enum osa_code make_default_sandbox(struct program *program, struct osa_er
     sandbox_create(program->agent, sandbox_request_new(), on_first_sandbox, &first);
     while (!first.done)
         (void)osa_loop_run_once(program->loop, OSA_NEVER);
+    if (program->terms > 0)
+        return osa_fail(err, OSA_CANCELLED, 0, "ended by a signal before it served");
     if (first.error.code != OSA_OK) {
         *err = first.error;
         return osa_wrap(err, "--sandbox");
@@ -325,9 +330,21 @@ static void log_serving(const struct program *program)
     }
 }
 
+static enum osa_code open_process_backend(struct program *program, struct osa_error *err)
+{
+    struct hidden_paths hidden;
+    hidden_paths_init(&hidden, program->config, program->token_file);
+    const struct process_backend_config config = {
+        .hidden_paths = (const char *const *)hidden.items,
+    };
+    enum osa_code code =
+        process_backend_open(program->loop, &config, &program->process_backend, err);
+    hidden_paths_done(&hidden);
+    return code;
+}
+
 static enum osa_code start(struct program *program, struct osa_error *err)
 {
-    static const struct process_backend_config process_config;
     sigset_t signals;
     enum osa_code code;
     (void)sigemptyset(&signals);
@@ -340,19 +357,19 @@ static enum osa_code start(struct program *program, struct osa_error *err)
         (code = process_backend_start_launcher(err)) != OSA_OK ||
         (code = osa_harden_self(err)) != OSA_OK || (code = osa_loop_new(&program->loop, err)) ||
         (code = osa_signals_open(program->loop, &program->signals, &signals, err)) != OSA_OK ||
-        (code = load_policy(program, err)) != OSA_OK ||
-        (code = process_backend_open(program->loop, &process_config, &program->process_backend,
-                                     err)) != OSA_OK)
+        (code = load_policy(program, err)) != OSA_OK)
+        return code;
+    make_runtime_dir();
+    if ((code = make_token(program, err)) != OSA_OK ||
+        (code = open_process_backend(program, err)) != OSA_OK)
         return code;
     (void)osa_raise_nofile();
     fill_host(&program->service.host,
               program->process_backend->ops->info(program->process_backend));
     make_agent(program);
-    make_runtime_dir();
-    if ((code = make_token(program, err)) != OSA_OK)
-        return code;
     rpc_init();
     if ((code = make_server(program, err)) != OSA_OK ||
+        (code = rpc_server_open(program->server, err)) != OSA_OK ||
         (code = make_default_sandbox(program, err)) != OSA_OK)
         return code;
     return rpc_server_start(program->server, err);
@@ -403,11 +420,12 @@ static int serve(int argc, const char *const *argv)
         osa_service_watch(&program.manager, program.loop);
         osa_loop_run(program.loop);
     } else {
-        osa_log_error(OSA_LOG_ERROR, "agent", "cannot start", &err);
+        osa_log_error(code == OSA_CANCELLED ? OSA_LOG_INFO : OSA_LOG_ERROR, "agent", "cannot start",
+                      &err);
         stop_quickly(&program);
     }
     done(&program);
-    return code == OSA_OK ? 0 : 1;
+    return code == OSA_OK || code == OSA_CANCELLED ? 0 : 1;
 }
 
 int main(int argc, char **argv)

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/peer.h"
 
+#include "base/fd.h"
+
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,6 +21,41 @@ enum osa_code osa_peer_credentials(int fd, uint32_t *ret_uid, int32_t *ret_pid,
     *ret_uid = peer.uid;
     *ret_pid = peer.pid;
     return OSA_OK;
+}
+
+#define GENERATIONS_MAX                                                                            \
+    65536 /* a longer line of parents is one that changes while it is followed */
+
+/* Return: 0 for a process that has no parent in our pid namespace, -1 for one that is not there. */
+static int32_t parent_of(int32_t pid)
+{
+    char path[32];
+    char text[512];
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    OSA_AUTO(osa_close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (len <= 0)
+        return -1;
+    text[len] = '\0';
+    const char *after = strrchr(text, ')'); /* the name before it may hold anything */
+    int32_t parent = -1;
+    if (after == NULL || sscanf(after, ") %*c %d", &parent) != 1)
+        return -1;
+    return parent;
+}
+
+enum osa_kin osa_process_descends(int32_t pid, int32_t ancestor)
+{
+    for (int i = 0; i < GENERATIONS_MAX; i++) {
+        if (pid == ancestor)
+            return OSA_KIN_YES;
+        if (pid == 0)
+            return OSA_KIN_NO;
+        pid = parent_of(pid);
+        if (pid < 0)
+            return OSA_KIN_UNKNOWN;
+    }
+    return OSA_KIN_UNKNOWN;
 }
 
 int osa_accept(int fd)

@@ -44,6 +44,21 @@ struct rpc_listener {
 
 /* ---- accepting ---- */
 
+static void report_refusal(const struct rpc_listener *self, uint32_t uid, int32_t pid,
+                           const char *why)
+{
+    osa_log(OSA_LOG_WARN, "rpc", "connection refused", OSA_S("reason", why), OSA_U("uid", uid),
+            OSA_I("pid", pid), OSA_S("socket", self->file.path));
+    if (self->config->audit == NULL)
+        return;
+    struct rpc_peer peer = { .role = RPC_ROLE_NONE, .address = "unix" };
+    (void)snprintf(peer.name, sizeof(peer.name), "uid:%u pid:%d", uid, pid);
+    self->config->audit(self->config->audit_ctx, &(struct rpc_audit){ .method = "",
+                                                                      .peer = &peer,
+                                                                      .code = OSA_PERMISSION_DENIED,
+                                                                      .text = why });
+}
+
 static bool admit(struct rpc_listener *self, int fd)
 {
     if (self->file.fd < 0) {
@@ -58,20 +73,14 @@ static bool admit(struct rpc_listener *self, int fd)
         osa_log_error(OSA_LOG_WARN, "rpc", "connection refused", &err);
         return false;
     }
-    if (rpc_auth_uid_allowed(self->auth, uid))
-        return true;
-    osa_log(OSA_LOG_WARN, "rpc", "connection refused: user is not allowed", OSA_U("uid", uid),
-            OSA_I("pid", pid), OSA_S("socket", self->file.path));
-    if (self->config->audit != NULL) {
-        struct rpc_peer peer = { .role = RPC_ROLE_NONE, .address = "unix" };
-        (void)snprintf(peer.name, sizeof(peer.name), "uid:%u pid:%d", uid, pid);
-        self->config->audit(self->config->audit_ctx,
-                            &(struct rpc_audit){ .method = "",
-                                                 .peer = &peer,
-                                                 .code = OSA_PERMISSION_DENIED,
-                                                 .text = "this user may not connect" });
-    }
-    return false;
+    const char *why = NULL;
+    if (!rpc_auth_uid_allowed(self->auth, uid))
+        why = "this user may not connect";
+    else if (self->config->keep_out != NULL && self->config->keep_out(uid, pid))
+        why = "processes of a sandbox may not connect";
+    if (why != NULL)
+        report_refusal(self, uid, pid, why);
+    return why == NULL;
 }
 
 static void on_acceptable(struct osa_source *source, unsigned events)

@@ -178,13 +178,20 @@ static void request_calls(struct rpc_server *server)
         rpc_call_request(server, &server->unknown);
 }
 
-enum osa_code rpc_server_start(struct rpc_server *server, struct osa_error *err)
+enum osa_code rpc_server_open(struct rpc_server *server, struct osa_error *err)
 {
     enum osa_code code = OSA_OK;
     for (size_t i = 0; i < server->config.listen_count && code == OSA_OK; i++)
         code = rpc_listener_open(
             server->core, server->auth, &server->config, &server->config.listens[i],
             rpc_credentials_core(server->credentials), &server->listeners[i], err);
+    server->open = code == OSA_OK;
+    return code;
+}
+
+enum osa_code rpc_server_start(struct rpc_server *server, struct osa_error *err)
+{
+    enum osa_code code = server->open ? OSA_OK : rpc_server_open(server, err);
     if (code == OSA_OK)
         code = rpc_worker_start(&server->worker, "rpc-server", err);
     if (code != OSA_OK)
@@ -251,6 +258,8 @@ static void on_drain_timeout(struct osa_timer *timer)
 void rpc_server_shutdown(struct rpc_server *server, int64_t deadline_ns, void (*done)(void *ctx),
                          void *ctx)
 {
+    if (server->state == SERVER_NEW && done != NULL)
+        done(ctx);
     if (server->state != SERVER_SERVING)
         return;
     server->state = SERVER_DRAINING;

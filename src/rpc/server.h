@@ -120,6 +120,8 @@ struct rpc_credentials {
 /**
  * struct rpc_server_config - Borrowed until rpc_server_free()
  * @uids, @uid_count: users whom a Unix socket lets in as operators; root and the agent's own always
+ * @keep_out: turns away who has connected to a Unix socket, whatever the user: true for processes that
+ *          the server's owner runs for strangers; called on the loop thread; optional
  * @reflection, @health: whom these services let in; RPC_ROLE_NONE switches them off
  * @descriptor_set: serialized FileDescriptorSet that reflection serves, imports included
  * @max_message_bytes: larger requests get RESOURCE_EXHAUSTED
@@ -134,6 +136,7 @@ struct rpc_server_config {
     struct rpc_credentials credentials;
     const uint32_t *uids;
     size_t uid_count;
+    bool (*keep_out)(uint32_t uid, int32_t pid);
     enum rpc_role reflection;
     enum rpc_role health;
     const void *descriptor_set;
@@ -155,10 +158,13 @@ OSA_MUST_CHECK enum osa_code rpc_server_add_service(struct rpc_server *server,
                                                     struct osa_error *err);
 
 /**
- * rpc_server_start() - Listen everywhere and serve; all or nothing
+ * rpc_server_open() - Listen everywhere; all or nothing. Who connects waits for rpc_server_start()
  * FAILED_PRECONDITION: an address is taken or served by another live agent; INVALID_ARGUMENT: it
  * cannot be parsed, or is TCP without TLS outside loopback.
  */
+OSA_MUST_CHECK enum osa_code rpc_server_open(struct rpc_server *server, struct osa_error *err);
+
+/** rpc_server_start() - Serve; opens the server where that has not been done. RESOURCE_EXHAUSTED: no thread */
 OSA_MUST_CHECK enum osa_code rpc_server_start(struct rpc_server *server, struct osa_error *err);
 
 /** rpc_server_port() - Port that the listen address @index got; 0 for a Unix socket */
@@ -173,7 +179,8 @@ void rpc_server_set_serving(struct rpc_server *server, const char *service, bool
 
 /**
  * rpc_server_shutdown() - Accept nothing new, let calls end until @deadline_ns, cancel the rest
- * @done: called on the loop thread when no call is left
+ * @done: called on the loop thread when no call is left; before this returns when none ever was,
+ *        because the server has not started
  */
 void rpc_server_shutdown(struct rpc_server *server, int64_t deadline_ns, void (*done)(void *ctx),
                          void *ctx);

@@ -41,6 +41,7 @@ struct rpc_server {
     struct rpc_server_config config;
     struct osa_loop *loop;
     enum server_state state;
+    bool open;
     struct rpc_worker worker;
     grpc_server *core;
     struct rpc_auth *auth;

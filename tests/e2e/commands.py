@@ -64,6 +64,18 @@ class Commands(unittest.TestCase):
         self.assertEqual(self.agent.wait(timeout=PATIENCE_S), 0)
         self.assertFalse(os.path.exists(self.unix.removeprefix("unix:")))
 
+    def test_sigterm_before_it_serves(self):
+        """It comes while the default sandbox is made; nothing is served, nothing hangs."""
+        def pending():
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+            os.kill(os.getpid(), signal.SIGTERM)  # outlives the exec
+        done = subprocess.run([AGENT, "serve", "--sandbox", "--listen", self.unix + ".2"],
+                              capture_output=True, text=True, timeout=PATIENCE_S,
+                              preexec_fn=pending)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("ended by a signal before it served", done.stderr)
+        self.assertFalse(os.path.exists(self.unix.removeprefix("unix:") + ".2"))
+
     def test_second_agent(self):
         status, text = run("serve", "--listen", self.unix)
         self.assertEqual(status, 1)

@@ -2,8 +2,15 @@
 /* What a process of the process backend can do, at each level, with the default policy. */
 #include "process_fixture.h"
 
+#include "backends/process/process.h"
+#include "base/peer.h"
+
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static char secret[64]; /* a file outside of the policy that its owner, the agent, can read */
@@ -253,6 +260,54 @@ static void sandboxes_do_not_reach_each_other(void **state)
     box_close(&b);
 }
 
+/* Whoever connects to a socket from a sandbox is known for that, orphans of orphans included. */
+static void connections_are_recognised(void **state)
+{
+    (void)state;
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    char dir[] = "/var/tmp/osa-kin-XXXXXX"; /* the policy shows the working directory */
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(chmod(dir, 0755), 0);
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/s", dir);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(chmod(address.sun_path, 0666), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    char script[512];
+    (void)snprintf(script, sizeof(script),
+                   "dial() { python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); "
+                   "s.connect(\"%s\"); s.recv(1)'; }; ((dial &) &); dial",
+                   address.sun_path);
+    struct box box;
+    struct seen seen;
+    struct sandbox_spec where = box_spec();
+    where.workdir = dir;
+    box_try(&box, &where);
+    assert_string_equal(box.error.text, "");
+    struct process_spec spec = shell(script);
+    launch(&box, &seen, &spec);
+    for (int i = 0; i < 2; i++) {
+        struct pollfd ready = { .fd = fd, .events = POLLIN };
+        assert_int_equal(poll(&ready, 1, 10000), 1);
+        int peer = osa_accept(fd);
+        uint32_t uid;
+        int32_t pid;
+        assert_int_equal(osa_peer_credentials(peer, &uid, &pid, NULL), OSA_OK);
+        assert_true(process_backend_is_workload(uid, pid));
+        (void)close(peer);
+    }
+    finish(&seen);
+    seen_done(&seen);
+    box_close(&box);
+    (void)close(fd);
+    (void)unlink(address.sun_path);
+    (void)rmdir(dir);
+    assert_false(process_backend_is_workload(geteuid(), getpid()));
+    assert_false(process_backend_is_workload(geteuid(), getppid()));
+    assert_false(process_backend_is_workload(0, 0));              /* outside of our pid namespace */
+    assert_true(process_backend_is_workload(geteuid(), 1 << 22)); /* has gone: nobody knows */
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +321,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(network_is_empty),
         cmocka_unit_test(users_are_resolved_or_refused),
         cmocka_unit_test(sandboxes_do_not_reach_each_other),
+        cmocka_unit_test(connections_are_recognised),
     };
     if (!fixture_level(argc, argv))
         return 77;

@@ -3,6 +3,7 @@
 
 #include "backends/process/process.h"
 #include "base/fd.h"
+#include "base/peer.h"
 #include "launcher/protocol.h"
 
 #include <errno.h>
@@ -155,4 +156,14 @@ void launcher_reap(void)
     while (waitpid(started.pid, NULL, 0) < 0 && errno == EINTR) {
     }
     started.pid = 0;
+}
+
+bool process_backend_is_workload(uint32_t uid, int32_t pid)
+{
+    if (started.pid == 0 || pid <= 0)
+        return false;
+    enum osa_kin kin = osa_process_descends(pid, started.pid);
+    if (kin == OSA_KIN_UNKNOWN)
+        return geteuid() == 0 || uid == geteuid();
+    return kin == OSA_KIN_YES;
 }

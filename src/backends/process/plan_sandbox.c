@@ -66,13 +66,41 @@ static void keep_root_from_being_writable(struct paths *paths, const struct poli
     }
 }
 
+static bool is_below(const char *path, const char *dir)
+{
+    size_t len = strlen(dir);
+    return strncmp(path, dir, len) == 0 &&
+           (path[len] == '\0' || path[len] == '/' || strcmp(dir, "/") == 0);
+}
+
+/* Without a mount namespace, what the policy shows is shown. */
+static void tell_what_is_not_hidden(const struct paths *paths, const char *const *hidden,
+                                    struct isolation *isolation)
+{
+    for (size_t i = 0; hidden != NULL && hidden[i] != NULL; i++) {
+        for (size_t k = 0; k < paths->count; k++) {
+            const char *shown = paths->items[k].path;
+            if (!is_below(hidden[i], shown) && !is_below(shown, hidden[i]))
+                continue;
+            char sentence[256];
+            (void)snprintf(sentence, sizeof(sentence),
+                           "the agent's own '%.100s' is not hidden: the policy shows '%.80s'",
+                           hidden[i], shown);
+            isolation_add_degraded(isolation, sentence);
+            break;
+        }
+    }
+}
+
 static enum osa_code add_mounts(struct osa_buf *buf, const struct sandbox_spec *spec,
                                 const struct paths *paths, const char *const *hidden,
-                                const struct isolation *isolation, struct sandbox_plan *plan,
+                                struct isolation *isolation, struct sandbox_plan *plan,
                                 struct osa_error *err)
 {
-    if ((isolation->namespaces & NAMESPACE_MNT) == 0)
+    if ((isolation->namespaces & NAMESPACE_MNT) == 0) {
+        tell_what_is_not_hidden(paths, hidden, isolation);
         return OSA_OK;
+    }
     OSA_AUTO(osa_free) struct mounts_path *list = calloc(paths->count + 1, sizeof(*list));
     if (list == NULL)
         return osa_fail_errno(err, ENOMEM, "policy paths");

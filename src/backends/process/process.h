@@ -6,6 +6,9 @@
 #include "base/error.h"
 #include "base/loop.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+
 /**
  * struct process_backend_config - Choices of the agent; all zero is fine
  * @cgroup_parent: as in struct cgroup_config; NULL: found by itself
@@ -43,3 +46,12 @@ OSA_MUST_CHECK enum osa_code process_backend_start_launcher(struct osa_error *er
 OSA_MUST_CHECK enum osa_code process_backend_open(struct osa_loop *loop,
                                                   const struct process_backend_config *config,
                                                   struct backend **ret, struct osa_error *err);
+
+/**
+ * process_backend_is_workload() - May the process that connected to us run in a sandbox?
+ * Every process of a sandbox stems from the launcher: inits adopt what their children leave behind.
+ * Where the answer cannot be had (it has gone since, or /proc hides it) it is no for other users
+ * than ours, as whom no sandbox runs unless we are root.
+ * @uid, @pid: as the kernel told when it connected; pid 0 is a process outside our pid namespace
+ */
+bool process_backend_is_workload(uint32_t uid, int32_t pid);

@@ -215,6 +215,24 @@ static void test_other_user(void **state)
     assert_int_equal(strncmp(rig->audit_peer.name, "uid:4241 pid:", 13), 0);
 }
 
+static bool is_this_process(uint32_t uid, int32_t pid)
+{
+    return uid == geteuid() && pid == getpid();
+}
+
+/* Whoever the owner knows for a stranger's process is turned away, even as a user who may connect. */
+static void test_process_kept_out(void **state)
+{
+    struct rig *rig = *state;
+    must_serve(rig, (struct rpc_server_config){ .keep_out = is_this_process });
+    rig_connect(rig, (struct rpc_channel_config){ 0 });
+    expect(rig, ECHO "Unary", OSA_UNAVAILABLE, "");
+    assert_true(rig->audits >= 1);
+    assert_int_equal(rig->audit.code, OSA_PERMISSION_DENIED);
+    assert_string_equal(rig->audit_text, "processes of a sandbox may not connect");
+    assert_int_equal(rig->starts, 0);
+}
+
 /* With no descriptor left, the listener waits without spinning, and serves when there is one again. */
 static void test_descriptors_run_out(void **state)
 {
@@ -542,6 +560,7 @@ int main(void)
         TEST(path_is_no_socket),
         TEST(all_or_nothing),
         TEST(other_user),
+        TEST(process_kept_out),
         TEST(descriptors_run_out),
         TEST(tcp_is_refused),
         TEST(tcp_port_taken),
