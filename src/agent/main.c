@@ -156,8 +156,8 @@ static void fill_host(struct service_host *host, const struct backend_info *proc
     host->cpus = info.cpus;
     host->memory_bytes = info.memory_bytes;
     host->kvm = info.kvm;
-    if (info.netfilter_log && (process->isolation.namespaces & NAMESPACE_NET) != 0)
-        (void)snprintf(host->denial_sources, sizeof(host->denial_sources), "network_log");
+    memcpy(host->denial_sources, process->denial_sources, sizeof(host->denial_sources));
+    memcpy(host->denial_gaps, process->denial_gaps, sizeof(host->denial_gaps));
     host->landlock_abi = process->isolation.landlock_abi;
     host->seccomp = process->isolation.seccomp_profile != NULL;
     host->namespaces = process->isolation.namespaces;

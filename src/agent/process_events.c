@@ -122,6 +122,17 @@ static void on_oom_killed(struct process_events *events)
                "the kernel killed a process for want of memory");
 }
 
+static void on_denied(struct process_events *events, const char *control, const char *text)
+{
+    struct process *process = OSA_CONTAINER_OF(events, struct process, events);
+    const struct event event = { .type = EVENT_DENIED,
+                                 .sandbox_id = process->sandbox_id,
+                                 .process_id = process->id,
+                                 .control = control,
+                                 .message = text };
+    events_add(process->agent->events, &event);
+}
+
 /* The backend says how it ended; the agent knows why it was killed. */
 static enum exit_reason reason_of(const struct process *process, const struct process_exit *exit)
 {
@@ -196,6 +207,7 @@ void process_events_init(struct process *process)
         .stdin_ready = on_stdin_ready,
         .exited = on_exited,
         .oom_killed = on_oom_killed,
+        .denied = on_denied,
     };
     process->timeout.fire = on_timeout;
     process->grace.fire = on_grace_over;

@@ -130,6 +130,9 @@ struct isolation {
  * @reason:     for a person; empty when available
  * @isolation:  what a sandbox gets at most
  * @capabilities: BACKEND_CAP_* bits
+ * @denial_sources: where refusals are seen and become events, separated by blanks: "network_log"
+ *              (refused packets), "seccomp_notify" (refused system calls)
+ * @denial_gaps: sentences as in isolation.degraded: what is refused without an event, and why
  * @server_version, @server_url: boxlite only, else empty
  */
 struct backend_info {
@@ -137,6 +140,8 @@ struct backend_info {
     char reason[256];
     struct isolation isolation;
     uint32_t capabilities;
+    char denial_sources[64];
+    char denial_gaps[384];
     char server_version[64];
     char server_url[256];
 };
@@ -251,8 +256,8 @@ struct backend_process;
 /**
  * struct sandbox_events - What a sandbox reports by itself; the struct outlives the sandbox
  * @lost:   its init or VM is gone; every process has been reported as exited (SANDBOX_LOST) before
- * @denied: a control refused something: @control is "seccomp", "landlock" or "network", @text for a
- *          person; may be NULL
+ * @denied: a control refused something, nobody knows to which process: @control is "seccomp",
+ *          "landlock" or "network", @text for a person; may be NULL
  */
 struct sandbox_events {
     void (*lost)(struct sandbox_events *self, const char *reason);
@@ -267,6 +272,8 @@ struct sandbox_events {
  *              stdin can take no more at all (reader gone), when process_write answers so
  * @exited:     the process has ended, once; output may still follow while a child holds the pipe
  * @oom_killed: the kernel killed a member of the tree for want of memory; may come at any time
+ * @denied:     a control refused something to a member of the tree, as in struct sandbox_events; may
+ *              be NULL. Bounded by the backend
  */
 struct process_events {
     void (*output)(struct process_events *self, enum output_stream stream, const void *data,
@@ -275,6 +282,7 @@ struct process_events {
     void (*stdin_ready)(struct process_events *self);
     void (*exited)(struct process_events *self, const struct process_exit *exit);
     void (*oom_killed)(struct process_events *self);
+    void (*denied)(struct process_events *self, const char *control, const char *text);
 };
 
 /* Usage at one moment. What the kernel does not tell is 0. */

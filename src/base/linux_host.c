@@ -48,20 +48,11 @@ static bool has_kvm(void)
     return fd >= 0 && ioctl(fd, KVM_GET_API_VERSION, 0) == KVM_API_VERSION;
 }
 
-/* The protocol's modules are loaded by asking for it, and by whoever asks. */
-static bool has_netfilter(void)
-{
-    OSA_AUTO(osa_close_fd)
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-    return fd >= 0;
-}
-
 void host_info_probe(struct host_info *ret_info)
 {
     struct host_info info = { .cpus = count_cpus(),
                               .memory_bytes = total_memory(),
-                              .kvm = has_kvm(),
-                              .netfilter_log = has_netfilter() };
+                              .kvm = has_kvm() };
     struct utsname name;
     if (uname(&name) == 0) {
         (void)snprintf(info.kernel, sizeof(info.kernel), "%s", name.release);

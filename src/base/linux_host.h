@@ -11,7 +11,6 @@
  * @cpus:          CPUs that this process may run on (sched_getaffinity(2))
  * @memory_bytes:  MemTotal of proc_meminfo(5)
  * @kvm:           /dev/kvm can be opened and speaks the stable API (kernel docs, virt/kvm/api.rst, 4.1)
- * @netfilter_log: refused packets can be read (nfnetlink_log)
  */
 struct host_info {
     char kernel[65];
@@ -19,7 +18,6 @@ struct host_info {
     uint32_t cpus;
     uint64_t memory_bytes;
     bool kvm;
-    bool netfilter_log;
 };
 
 /** host_info_probe() - Fill @ret_info. Thread: any */

@@ -31,6 +31,11 @@ static void add_host(struct osa_buf *out, const API(HostInfo) * host)
                        "denials seen by");
     cli_join(out, host->n_denial_sources, host->denial_sources);
     (void)osa_buf_add(out, "\n", 1);
+    for (size_t i = 0; i < host->n_denial_gaps; i++) {
+        (void)osa_buf_addf(out, "  %-16s", "not seen");
+        cli_text_escape(out, host->denial_gaps[i]);
+        (void)osa_buf_add(out, "\n", 1);
+    }
 }
 
 static void add_runtime(struct osa_buf *out, const API(RuntimeInfo) * runtime)

@@ -2,11 +2,14 @@
 #include "launcher/children.h"
 
 #include "base/fd.h"
+#include "launcher/listeners.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,6 +47,41 @@ void report_started(int sock, uint64_t key, struct started *started, int keeper_
     send_or_ignore(sock, &head, &body, sizeof(body), fds, count);
     osa_close_fd(&started->pidfd);
     osa_close_fd(&started->terminal);
+}
+
+/* Signals are blocked here as they are in init. */
+static int watch_children(void)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGCHLD);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* Return: false when the last child has been reaped. */
+static bool reap_tree(int sock, uint64_t key, pid_t main_pid)
+{
+    int status;
+    struct rusage usage;
+    pid_t pid;
+    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+        if (pid == main_pid)
+            report_exited(sock, key, status, &usage);
+    }
+    return pid == 0;
+}
+
+static void watch_tree(int sock, uint64_t key, pid_t main_pid, int signals, int listeners)
+{
+    struct pollfd fds[2] = { { .fd = signals, .events = POLLIN },
+                             { .fd = listeners, .events = POLLIN } };
+    do {
+        struct signalfd_siginfo info;
+        (void)poll(fds, 2, -1);
+        while (read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        }
+        listeners_serve(listeners, sock);
+    } while (reap_tree(sock, key, main_pid));
 }
 
 static int64_t to_ns(struct timeval time)
@@ -84,10 +122,14 @@ void keeper_run(int sock, uint64_t key, const struct sandbox_plan *sandbox,
     struct started started;
     struct start_report report = { .stage = LAUNCH_STAGE_FORK };
     OSA_AUTO(osa_close_fd) int self = -1;
+    OSA_AUTO(osa_close_fd) int signals = -1;
+    OSA_AUTO(osa_close_fd) int listeners = -1;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
         _exit(1);
     self = (int)syscall(SYS_pidfd_open, getpid(), 0);
-    if (self < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) {
+    signals = watch_children();
+    listeners = listeners_open();
+    if (self < 0 || signals < 0 || listeners < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) {
         report.sys_errno = errno;
         report_failed(sock, key, &report);
         _exit(0);
@@ -97,18 +139,9 @@ void keeper_run(int sock, uint64_t key, const struct sandbox_plan *sandbox,
         _exit(0);
     }
     wire_packet_done(packet);
-    pid_t main_pid = started.pid;
+    listeners_add(listeners, started.listener, key);
     report_started(sock, key, &started, self);
     osa_replace_fd(&self, -1);
-    for (;;) {
-        int status;
-        struct rusage usage;
-        pid_t pid = wait4(-1, &status, 0, &usage);
-        if (pid < 0 && errno == EINTR)
-            continue;
-        if (pid < 0)
-            _exit(0); /* ECHILD: the tree has ended */
-        if (pid == main_pid)
-            report_exited(sock, key, status, &usage);
-    }
+    watch_tree(sock, key, started.pid, signals, listeners);
+    _exit(0);
 }

@@ -10,7 +10,8 @@
  *   4. no_new_privs, then Landlock: processes inherit one domain, so that those of a sandbox may
  *      signal each other while none reaches out. Nothing is mounted from here on;
  *   5. READY.
- * From then on init serves SPAWN, GROUP_SIGNAL, KILL_ALL and CONNECT, and reaps. A child that init did not
+ * From then on init serves SPAWN, GROUP_SIGNAL, KILL_ALL and CONNECT, answers calls that filters
+ * refuse, and reaps. A child that init did not
  * make is an orphan of the direct process's tree; keepers (launcher/children.h) hold the others'.
  * A keeper that dies by a signal was killed by the workload it watches: init gives up, and its
  * ending ends the sandbox.
@@ -20,6 +21,7 @@
 #include "base/fd.h"
 #include "launcher/children.h"
 #include "launcher/landlock.h"
+#include "launcher/listeners.h"
 #include "launcher/mounts_plan.h"
 #include "launcher/namespaces.h"
 #include "launcher/pid_table.h"
@@ -42,8 +44,9 @@
 enum child_tag { CHILD_PROCESS, CHILD_KEEPER };
 
 struct init {
-    int sock;    /* owned */
-    int signals; /* owned: signalfd of SIGCHLD and SIGTERM */
+    int sock;      /* owned */
+    int signals;   /* owned: signalfd of SIGCHLD and SIGTERM */
+    int listeners; /* owned: launcher/listeners.h */
     bool is_pid_1;
     pid_t zygote; /* 0 with a pid namespace: outside of it */
     uid_t uid;    /* the agent's, outside */
@@ -101,6 +104,9 @@ static void watch_signals(struct init *init)
     init->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (init->signals < 0)
         fail(init->sock, LAUNCH_STAGE_FORK, errno, "signalfd");
+    init->listeners = listeners_open();
+    if (init->listeners < 0)
+        fail(init->sock, LAUNCH_STAGE_FORK, errno, "epoll");
 }
 
 /*
@@ -230,6 +236,7 @@ static void spawn_with_keeper(struct init *init, struct wire_packet *packet,
     pid_t pid = fork();
     if (pid == 0) {
         (void)close(init->signals);
+        (void)close(init->listeners);
         keeper_run(init->sock, key, init->plan, &init->identity, plan, packet, self);
     }
     if (pid < 0) {
@@ -253,6 +260,7 @@ static void spawn_directly(struct init *init, struct wire_packet *packet,
     }
     pid_table_put(&init->children,
                   (struct pid_entry){ .pid = started.pid, .tag = CHILD_PROCESS, .key = key });
+    listeners_add(init->listeners, started.listener, key);
     report_started(init->sock, key, &started, /* keeper_pidfd= */ -1);
 }
 
@@ -419,10 +427,13 @@ void init_run(int sock, const struct sandbox_plan *plan, uid_t uid, gid_t gid,
                            .buffer = buffer };
     set_up(init);
     for (;;) {
-        struct pollfd fds[2] = { { .fd = init->sock, .events = POLLIN },
-                                 { .fd = init->signals, .events = POLLIN } };
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+        struct pollfd fds[3] = { { .fd = init->sock, .events = POLLIN },
+                                 { .fd = init->signals, .events = POLLIN },
+                                 { .fd = init->listeners, .events = POLLIN } };
+        if (poll(fds, 3, -1) < 0 && errno != EINTR)
             end(init, 1);
+        if (fds[1].revents != 0 || fds[2].revents != 0)
+            listeners_serve(init->listeners, init->sock);
         if (fds[1].revents != 0) {
             drain_signals(init);
             reap(init);

@@ -16,6 +16,7 @@
 #include "launcher/pid_table.h"
 #include "launcher/plan.h"
 #include "launcher/probe.h"
+#include "launcher/start.h"
 #include "launcher/sweep.h"
 #include "launcher/wire.h"
 
@@ -222,6 +223,7 @@ static bool set_up(void)
         fcntl(zygote.sock, F_SETFD, FD_CLOEXEC) < 0)
         return false;
     (void)syscall(SYS_close_range, LAUNCHER_SOCKET_FD + 1u, ~0u, 0u);
+    process_start_set_up();
     (void)umask(022);
     (void)setsid();
     if (chdir("/") < 0)

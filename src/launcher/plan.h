@@ -57,6 +57,8 @@ enum {
  * @rootfs:     input of the mounts module (launcher/mounts.h); absent: the agent's own root
  * @landlock:   input of the Landlock module (launcher/landlock.h); absent: none
  * @seccomp:    struct sock_filter[], loaded by each process last; absent: none
+ * @seccomp_flags: of seccomp(2); with SECCOMP_FILTER_FLAG_NEW_LISTENER refused calls wait for init
+ *              or a keeper to answer them (launcher/listeners.h)
  * @user:       of processes that name none, as in struct launch_plan; absent: identity_default()
  * @hostname:   one string; absent: as it is
  * @proxy_port: of the listening sockets that are opened on the loopback of the new network
@@ -68,6 +70,7 @@ struct sandbox_plan {
     uint32_t level;
     uint32_t namespaces;
     uint32_t flags;
+    uint32_t seccomp_flags;
     struct plan_blob rootfs;
     struct plan_blob landlock;
     struct plan_blob seccomp;

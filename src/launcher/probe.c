@@ -6,6 +6,7 @@
 #include "launcher/plan.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -18,6 +19,9 @@
 
 #ifndef PIDFD_SIGNAL_PROCESS_GROUP
 #define PIDFD_SIGNAL_PROCESS_GROUP (1u << 2) /* Linux 6.9 */
+#endif
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1u << 5) /* Linux 5.19 */
 #endif
 
 static const uint32_t kinds[] = { PLAN_NS_MNT, PLAN_NS_PID, PLAN_NS_NET,
@@ -75,6 +79,30 @@ static int attempt_seccomp(uint32_t unused)
     return errno == EFAULT ? 0 : ENOSYS;
 }
 
+/* Return: 0 when a filter with these flags of seccomp(2) can be loaded. */
+static int attempt_listener(uint32_t flags)
+{
+    struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    const struct sock_fprog program = { .len = 1, .filter = &allow };
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program) < 0)
+        return errno;
+    return 0;
+}
+
+/*
+ * Refused where somebody around us listens already (a thread has one listener at most, EBUSY), and
+ * below Linux 5.0. Linux 5.19 spares a refused call a signal's interruption while it is answered.
+ */
+static uint32_t find_listener_flags(void)
+{
+    const uint32_t listen = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    const uint32_t best = listen | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    if (try_in_child(attempt_listener, best) == 0)
+        return best;
+    return try_in_child(attempt_listener, listen) == 0 ? listen : 0;
+}
+
 static int attempt_group_pidfd(uint32_t unused)
 {
     (void)unused;
@@ -107,6 +135,7 @@ void probe_host(struct launcher_probe *ret_probe)
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     probe.landlock_abi = abi > 0 ? (uint32_t)abi : 0;
     probe.seccomp = try_in_child(attempt_seccomp, 0) == 0;
+    probe.seccomp_flags = find_listener_flags();
     probe.group_pidfd = try_in_child(attempt_group_pidfd, 0) == 0;
     *ret_probe = probe;
 }

@@ -11,7 +11,7 @@
  *                    and all that it left behind is, too
  *   init → agent     READY or FAILED, once
  *   agent → init     SPAWN (launch plan; stdio and cgroup descriptors), GROUP_SIGNAL, KILL_ALL, CONNECT
- *   init → agent     SPAWNED (pidfd; keeper's pidfd; terminal) or FAILED; EXITED; DONE
+ *   init → agent     SPAWNED (pidfd; keeper's pidfd; terminal) or FAILED; EXITED; DENIED; DONE
  *
  * A keeper speaks on its init's socket; `key` tells which process or request a message is about.
  */
@@ -40,6 +40,7 @@ enum launcher_type {
     LAUNCHER_KILL_ALL,
     LAUNCHER_CONNECT,
     LAUNCHER_DONE,
+    LAUNCHER_DENIED,
 };
 
 /* Steps of a start, in order; launch_stage_name() has the names that users see. */
@@ -92,9 +93,10 @@ struct launcher_probe {
     int32_t user_errno;         /* why no user namespace; 0: they can be made */
     int32_t direct_errno;       /* why the first refused namespace was refused */
     uint32_t landlock_abi;
-    uint32_t seccomp;     /* 1: filters can be loaded */
-    uint32_t group_pidfd; /* 1: pidfd_send_signal reaches process groups (Linux 6.9) */
-    uint32_t private_pts; /* 1: devpts can be mounted in a new namespace */
+    uint32_t seccomp;       /* 1: filters can be loaded */
+    uint32_t group_pidfd;   /* 1: pidfd_send_signal reaches process groups (Linux 6.9) */
+    uint32_t private_pts;   /* 1: devpts can be mounted in a new namespace */
+    uint32_t seccomp_flags; /* of seccomp(2), for a filter that notifies; 0: none can */
 };
 
 /*
@@ -139,6 +141,18 @@ struct launcher_exited {
     uint64_t involuntary_switches;
     uint64_t minor_faults;
     uint64_t major_faults;
+};
+
+/*
+ * Body of DENIED, whose key is the process's: a call of its tree that the filter has refused. Few
+ * are told: others are only counted, in the next one that is.
+ */
+struct launcher_denied {
+    uint64_t args[6];
+    int32_t nr;  /* -1: none, the body tells @missed alone */
+    int32_t pid; /* of the caller, as init numbers it; 0: not in its namespace */
+    uint32_t missed;
+    uint32_t reserved;
 };
 
 /* Body of GROUP_SIGNAL. */

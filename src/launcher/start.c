@@ -11,11 +11,11 @@
  *   prepare    user resolved, argument vectors, terminal   checked plan              –
  *   join       enters its cgroups                          cgroup files              drop privileges
  *   session    new session, controlling terminal, stdio    terminal or pipes         –
- *   close      every descriptor but 0, 1, 2                stdio in place            –
+ *   close      every descriptor but 0, 1, 2 and the hand-over  stdio in place        –
  *   rlimit     limits, no core dumps                       CAP_SYS_RESOURCE to raise drop privileges
  *   privileges groups, ids, capabilities, no_new_privs     rlimits set               –
  *   cwd        working directory, as the final user        identity, all closed      –
- *   seccomp    the filter                                  everything above          call what it denies
+ *   seccomp    the filter; its listener goes to the parent everything above          call what it denies
  *   exec       empty signal mask, PATH search, execve      –                         –
  *
  * Landlock is not here: init is under the rules already, and its children with it (launcher/init.c).
@@ -44,6 +44,8 @@
 #include <unistd.h>
 
 #define CHILD_STACK_BYTES (64u << 10)
+/* Where the child has its end of the hand-over socket, closed by the exec. */
+#define HAND_OVER_FD 3
 
 /* All that the child needs; lives in the parent, which sleeps meanwhile. */
 struct child {
@@ -57,6 +59,7 @@ struct child {
     int stdio[3];           /* borrowed */
     int terminal_slave;     /* owned; -1: pipes */
     const int *cgroups;     /* borrowed */
+    int hand_over;          /* owned: child's end of the socket for the listener; -1: none */
     struct start_report *report;
 };
 
@@ -64,6 +67,8 @@ struct child {
 static const char default_path[] = "/bin:/usr/bin";
 
 static _Alignas(64) char child_stack[CHILD_STACK_BYTES];
+
+static struct rlimit nofile; /* of processes */
 
 static int report(struct start_report *to, enum launch_stage stage, int sys_errno,
                   const char *detail)
@@ -113,7 +118,13 @@ static int take_session(const struct child *child)
 
 static int close_others(const struct child *child)
 {
-    if (syscall(SYS_close_range, 3u, ~0u, 0u) == 0)
+    unsigned first = 3;
+    if (child->hand_over >= 0) {
+        if (child->hand_over != HAND_OVER_FD && dup3(child->hand_over, HAND_OVER_FD, O_CLOEXEC) < 0)
+            return report(child->report, LAUNCH_STAGE_STDIO, errno, "dup3");
+        first = HAND_OVER_FD + 1;
+    }
+    if (syscall(SYS_close_range, first, ~0u, 0u) == 0)
         return 0;
     if (errno != ENOSYS)
         return report(child->report, LAUNCH_STAGE_STDIO, errno, "close_range");
@@ -121,7 +132,7 @@ static int close_others(const struct child *child)
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return report(child->report, LAUNCH_STAGE_STDIO, errno, "getrlimit");
     int end = limit.rlim_cur > 65536 ? 65536 : (int)limit.rlim_cur;
-    for (int fd = 3; fd < end; fd++)
+    for (int fd = (int)first; fd < end; fd++)
         (void)close(fd);
     return 0;
 }
@@ -134,6 +145,8 @@ static int set_rlimits(struct child *child)
                   "limits are passed on as they stand in the plan");
     size_t count = child->plan->rlimits.length / sizeof(struct plan_rlimit);
     struct osa_error *err = &child->error;
+    if (setrlimit(RLIMIT_NOFILE, &nofile) < 0)
+        return report(child->report, LAUNCH_STAGE_RLIMIT, errno, "nofile");
     if (privileges_set_rlimits(plan_bytes(child->plan, child->plan->rlimits), count, err) != OSA_OK)
         return start_report_error(child->report, LAUNCH_STAGE_RLIMIT, err);
     if ((child->plan->flags & LAUNCH_ALLOW_CORE) == 0 &&
@@ -154,6 +167,25 @@ static int drop_privileges(struct child *child)
     return 0;
 }
 
+/* Calls that no filter refuses: a refused one would wait for the parent, which waits for the exec. */
+static int hand_listener_over(const struct child *child, int listener)
+{
+    char byte = 0;
+    struct iovec part = { &byte, 1 };
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = { 0 };
+    struct msghdr msg = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+    };
+    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+    cmsg->cmsg_level = SOL_SOCKET;
+    cmsg->cmsg_type = SCM_RIGHTS;
+    cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(cmsg), &listener, sizeof(listener));
+    if (sendmsg(HAND_OVER_FD, &msg, MSG_NOSIGNAL) != 1)
+        return report(child->report, LAUNCH_STAGE_SECCOMP, errno, "listener");
+    return 0;
+}
+
 static int load_filter(const struct child *child)
 {
     struct plan_blob blob = child->sandbox->seccomp;
@@ -163,9 +195,11 @@ static int load_filter(const struct child *child)
         .len = (unsigned short)(blob.length / sizeof(struct sock_filter)),
         .filter = (struct sock_filter *)(uintptr_t)plan_bytes(child->sandbox, blob),
     };
-    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0u, &program) != 0)
+    uint32_t flags = child->sandbox->seccomp_flags;
+    long listener = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+    if (listener < 0)
         return report(child->report, LAUNCH_STAGE_SECCOMP, errno, "");
-    return 0;
+    return child->hand_over < 0 ? 0 : hand_listener_over(child, (int)listener);
 }
 
 /*
@@ -333,8 +367,48 @@ static int prepare(struct child *child, const struct wire_packet *packet, int *r
 static void child_done(const struct child *child)
 {
     osa_close_fd(&child->terminal_slave);
+    osa_close_fd(&child->hand_over);
     free(child->argv);
     free(child->envp);
+}
+
+static int open_hand_over(struct child *child, int *ret_ours)
+{
+    int socks[2];
+    if ((child->sandbox->seccomp_flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) == 0 ||
+        child->sandbox->seccomp.length == 0)
+        return 0;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, socks) < 0)
+        return report(child->report, LAUNCH_STAGE_FORK, errno, "socketpair");
+    *ret_ours = socks[0];
+    child->hand_over = socks[1];
+    return 0;
+}
+
+/* A child that has come to its exec has sent it. Return: -1 for who had no socket to send it by. */
+static int take_listener(int hand_over)
+{
+    int listener = -1;
+    char byte;
+    struct iovec part = { &byte, 1 };
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    struct msghdr msg = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+    };
+    if (hand_over < 0 || recvmsg(hand_over, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != 1)
+        return -1;
+    const struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+    if (cmsg != NULL && cmsg->cmsg_type == SCM_RIGHTS)
+        memcpy(&listener, CMSG_DATA(cmsg), sizeof(listener));
+    return listener;
+}
+
+void process_start_set_up(void)
+{
+    if (getrlimit(RLIMIT_NOFILE, &nofile) < 0)
+        nofile = (struct rlimit){ 1024, 1024 }; /* the kernel's own default */
+    const struct rlimit raised = { nofile.rlim_max, nofile.rlim_max };
+    (void)setrlimit(RLIMIT_NOFILE, &raised);
 }
 
 int process_start(const struct sandbox_plan *sandbox, const struct identity *identity,
@@ -349,11 +423,13 @@ int process_start(const struct sandbox_plan *sandbox, const struct identity *ide
         .identity = *identity,
         .stdio = { -1, -1, -1 },
         .terminal_slave = -1,
+        .hand_over = -1,
         .report = ret_report,
     };
     OSA_AUTO(osa_close_fd) int master = -1;
     OSA_AUTO(osa_close_fd) int pidfd = -1;
-    if (prepare(&child, packet, &master) < 0)
+    OSA_AUTO(osa_close_fd) int hand_over = -1;
+    if (prepare(&child, packet, &master) < 0 || open_hand_over(&child, &hand_over) < 0)
         return -1;
     pid_t pid = clone(child_main, child_stack + sizeof(child_stack),
                       CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &child, &pidfd);
@@ -366,6 +442,7 @@ int process_start(const struct sandbox_plan *sandbox, const struct identity *ide
     }
     *ret_started = (struct started){ .pid = pid,
                                      .pidfd = osa_take_fd(&pidfd),
-                                     .terminal = osa_take_fd(&master) };
+                                     .terminal = osa_take_fd(&master),
+                                     .listener = take_listener(hand_over) };
     return 0;
 }

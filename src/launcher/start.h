@@ -29,7 +29,14 @@ struct started {
     pid_t pid;
     int pidfd;
     int terminal; /* master, or -1 */
+    int listener; /* of its filter; -1: it has none, or refused calls are not told */
 };
+
+/**
+ * process_start_set_up() - Remember the limit of descriptors for processes to come, raise the caller's
+ * An init holds a listener for each process. Once, in the zygote; inherited by its forks.
+ */
+void process_start_set_up(void);
 
 /**
  * process_start() - Start a process and wait for its exec

@@ -106,6 +106,16 @@ class Client(unittest.TestCase):
         self.ctl("run", "--", "/bin/true")
         self.assertIn("process exited", self.ctl("events").stdout)
 
+    def test_events_show_what_was_refused(self):
+        if "seccomp_notify" not in self.ctl("info").stdout:
+            self.skipTest("no seccomp listener can be had here")
+        process = self.ctl("run", "-d", "--", "/usr/bin/unshare", "--uts", "true").stdout.strip()
+        self.ctl("wait", process, status=1)
+        line = next(l for l in self.ctl("events").stdout.splitlines()
+                    if " denied " in l and f" process={process} " in l)
+        self.assertIn(" control=seccomp unshare with argument 1 = 0x4000000 by pid ", line)
+        self.assertTrue(line.endswith(": makes a new namespace; no seccomp profile allows it"), line)
+
     def test_policy_check_says_where(self):
         with tempfile.TemporaryDirectory() as folder:
             good, bad = pathlib.Path(folder, "good.yaml"), pathlib.Path(folder, "bad.yaml")

@@ -222,6 +222,15 @@ static void on_oom(struct process_events *self)
     (void)self;
 }
 
+static void on_process_denied(struct process_events *self, const char *control, const char *text)
+{
+    struct seen *seen = OSA_CONTAINER_OF(self, struct seen, events);
+    assert_true(seen->answered);
+    (void)snprintf(seen->denied_last, sizeof(seen->denied_last), "%s: %s", control, text);
+    if (seen->denied++ == 0)
+        memcpy(seen->denied_first, seen->denied_last, sizeof(seen->denied_first));
+}
+
 static void on_spawned(void *ctx, struct backend_process *process,
                        const struct isolation *isolation, const struct resources *effective,
                        const struct osa_error *error)
@@ -255,7 +264,8 @@ void launch(struct box *box, struct seen *seen, const struct process_spec *spec)
                                        .output_end = on_output_end,
                                        .stdin_ready = on_stdin_ready,
                                        .exited = on_exited,
-                                       .oom_killed = on_oom } };
+                                       .oom_killed = on_oom,
+                                       .denied = on_process_denied } };
     osa_buf_init(&seen->out, 64u << 20);
     osa_buf_init(&seen->err, 64u << 20);
     backend->ops->spawn(box->sandbox, spec, &seen->events, on_spawned, seen);

@@ -15,6 +15,9 @@ struct seen {
     struct osa_buf out;
     struct osa_buf err;
     unsigned ended; /* streams */
+    unsigned denied;
+    char denied_first[256]; /* "CONTROL: TEXT" */
+    char denied_last[256];
     bool exited;
     bool stdin_ready;
     struct process_exit exit;

@@ -37,6 +37,8 @@ static V1(HostInfo) * host_to_wire(struct osa_arena *arena, const struct service
     wire->cgroup_controllers = words_to_wire(arena, host->controllers, &wire->n_cgroup_controllers);
     wire->kvm = host->kvm;
     wire->denial_sources = words_to_wire(arena, host->denial_sources, &wire->n_denial_sources);
+    wire->denial_gaps = sentences_to_wire(arena, host->denial_gaps, sizeof(host->denial_gaps),
+                                          &wire->n_denial_gaps);
     return wire;
 }
 

@@ -9,7 +9,7 @@
  * struct service_host - The host, as GetInfo tells it; filled by main, which knows the system
  * @os:          "linux"
  * @namespaces:  NAMESPACE_* that can be made
- * @denial_sources: where denials are seen, separated by blanks: "network_log"
+ * @denial_sources, @denial_gaps: as in struct backend_info
  * @controllers: names of usable cgroup controllers, separated by blanks
  */
 struct service_host {
@@ -25,6 +25,7 @@ struct service_host {
     char controllers[64];
     bool kvm;
     char denial_sources[64];
+    char denial_gaps[384];
 };
 
 /**

@@ -96,6 +96,9 @@ char **namespaces_to_wire(struct osa_arena *arena, unsigned bits, size_t *ret_co
 /** words_to_wire() - Words of a text, separated by blanks */
 char **words_to_wire(struct osa_arena *arena, const char *text, size_t *ret_count);
 
+/** sentences_to_wire() - NUL-separated sentences, ended by an empty one or by @size */
+char **sentences_to_wire(struct osa_arena *arena, const char *text, size_t size, size_t *ret_count);
+
 /* ---- methods, by file; each as struct rpc_method wants it ---- */
 
 /** service_get_info() - GetInfo */

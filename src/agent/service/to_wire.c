@@ -65,13 +65,11 @@ char **words_to_wire(struct osa_arena *arena, const char *text, size_t *ret_coun
     return list;
 }
 
-/* The sentences of isolation.degraded, which ends with an empty one. */
-static char **degraded_to_wire(struct osa_arena *arena, const struct isolation *isolation,
-                               size_t *ret_count)
+char **sentences_to_wire(struct osa_arena *arena, const char *text, size_t size, size_t *ret_count)
 {
-    const char *at = isolation->degraded;
-    const char *end = at + sizeof(isolation->degraded);
-    char **list = osa_arena_alloc(arena, sizeof(isolation->degraded) / 2 * sizeof(*list));
+    const char *at = text;
+    const char *end = at + size;
+    char **list = osa_arena_alloc(arena, size / 2 * sizeof(*list));
     size_t n = 0;
     while (at < end && *at != '\0') {
         size_t len = strnlen(at, (size_t)(end - at));
@@ -104,7 +102,8 @@ V1(Isolation) * isolation_to_wire(struct osa_arena *arena, const struct isolatio
     wire->cgroup_version = isolation->cgroup_version;
     wire->enforced_limits = names_of(arena, isolation->enforced_limits, limits,
                                      OSA_ARRAY_LEN(limits), &wire->n_enforced_limits);
-    wire->degraded = degraded_to_wire(arena, isolation, &wire->n_degraded);
+    wire->degraded = sentences_to_wire(arena, isolation->degraded, sizeof(isolation->degraded),
+                                       &wire->n_degraded);
     wire->tree_kill = (char *)kills[isolation->tree_kill];
     return wire;
 }

@@ -123,6 +123,7 @@ static void fill_info(struct process_backend *b, enum isolation_level max)
         info->capabilities |= BACKEND_CAP_ROOT;
     if (own_network)
         info->capabilities |= BACKEND_CAP_PORT_FORWARD;
+    denials_probe(b);
 }
 
 static const struct backend_info *info_op(struct backend *b)

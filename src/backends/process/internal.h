@@ -65,6 +65,7 @@ struct sandbox {
     int door_fds[2];       /* owned; -1: none, or handed out */
     struct owners *owners; /* owned; NULL without a door */
     struct isolation isolation;
+    struct seccomp_spec seccomp; /* of the filter of its processes */
     struct resources limits;
     struct cgroup *cgroup; /* owned; NULL: none */
     bool paused;
@@ -264,6 +265,17 @@ void process_update_op(struct backend_process *base, const struct resources *lim
                        void *ctx);
 /** process_stats_op() - Slot process_stats of struct backend_ops */
 void process_stats_op(struct backend_process *base, stats_fn done, void *ctx);
+
+/* ---- denials.c ---- */
+
+/** denials_probe() - Add to the info which refusals are seen here, and which are not and why */
+void denials_probe(struct process_backend *b);
+
+/** denials_on_packet() - Init has refused a system call of the process's tree */
+void denials_on_packet(struct process *p, const struct launcher_denied *body);
+
+/** denials_on_killed() - The process ended by SIGSYS, which is how foreign calls are refused */
+void denials_on_killed(struct process *p);
 
 /* ---- reach.c ---- */
 

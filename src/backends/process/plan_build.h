@@ -5,6 +5,7 @@
 #include "backends/backend.h"
 #include "base/buf.h"
 #include "launcher/plan.h"
+#include "launcher/protocol.h"
 
 /* The proxy's port inside each sandbox, where scripts made for OpenShell expect it. */
 #define SANDBOX_PROXY_PORT 3128
@@ -16,7 +17,7 @@ struct plan_builder {
 
 /**
  * plan_build_sandbox() - struct sandbox_plan from a spec
- * @landlock_abi: as probed; 0: none
+ * @probe:     what the host gives: Landlock's ABI, flags of filters
  * @filter:    struct sock_filter[] that every process loads; empty: none
  * @hidden:    host paths that no sandbox sees, NULL-terminated, or NULL
  * @isolation: level, namespaces and no_new_privs are what shall be in force; landlock_abi,
@@ -24,11 +25,10 @@ struct plan_builder {
  * @ret: initialised here; plan_builder_done() in any case
  * Return: OSA_OK; FAILED_PRECONDITION: the policy needs what is not here; RESOURCE_EXHAUSTED.
  */
-OSA_MUST_CHECK enum osa_code plan_build_sandbox(struct plan_builder *ret,
-                                                const struct sandbox_spec *spec,
-                                                uint32_t landlock_abi, const struct osa_buf *filter,
-                                                const char *const *hidden,
-                                                struct isolation *isolation, struct osa_error *err);
+OSA_MUST_CHECK enum osa_code
+plan_build_sandbox(struct plan_builder *ret, const struct sandbox_spec *spec,
+                   const struct launcher_probe *probe, const struct osa_buf *filter,
+                   const char *const *hidden, struct isolation *isolation, struct osa_error *err);
 
 /** isolation_add_degraded() - One more sentence; one that does not fit is left out */
 void isolation_add_degraded(struct isolation *isolation, const char *sentence);

@@ -172,14 +172,15 @@ static void choose_user(const struct sandbox_spec *spec, char *ret, size_t size)
 }
 
 enum osa_code plan_build_sandbox(struct plan_builder *ret, const struct sandbox_spec *spec,
-                                 uint32_t landlock_abi, const struct osa_buf *filter,
+                                 const struct launcher_probe *probe, const struct osa_buf *filter,
                                  const char *const *hidden, struct isolation *isolation,
                                  struct osa_error *err)
 {
     struct osa_buf *buf = &ret->buf;
     struct sandbox_plan plan = { .magic = SANDBOX_PLAN_MAGIC,
                                  .level = isolation->level,
-                                 .namespaces = isolation->namespaces };
+                                 .namespaces = isolation->namespaces,
+                                 .seccomp_flags = probe->seccomp_flags };
     OSA_AUTO(paths_done) struct paths paths = { 0 };
     char user[512];
     osa_buf_init(buf, PLAN_MAX_BYTES);
@@ -200,7 +201,8 @@ enum osa_code plan_build_sandbox(struct plan_builder *ret, const struct sandbox_
         plan.hostname = plan_add_text(buf, spec->id);
     code = add_mounts(buf, spec, &paths, hidden, isolation, &plan, err);
     if (code == OSA_OK)
-        code = add_landlock(buf, spec, &paths, landlock_abi, isolation, &plan, err);
+        code = add_landlock(buf, spec, &paths, OSA_MIN(probe->landlock_abi, LANDLOCK_NEWEST_ABI),
+                            isolation, &plan, err);
     if (code != OSA_OK)
         return code;
     if (buf->failed)

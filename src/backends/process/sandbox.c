@@ -267,10 +267,11 @@ static enum osa_code choose_filter(struct sandbox *s, const struct sandbox_spec 
         code = osa_fail(err, OSA_FAILED_PRECONDITION, 0,
                         "this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)");
     struct osa_buf *filter = &b->filters[profile];
-    const struct seccomp_spec wanted = { .profile = profile,
-                                         .inet = (s->isolation.namespaces & NAMESPACE_NET) != 0 };
+    s->seccomp = (struct seccomp_spec){ .profile = profile,
+                                        .inet = (s->isolation.namespaces & NAMESPACE_NET) != 0,
+                                        .notify = b->probe.seccomp_flags != 0 };
     if (code == OSA_OK && filter->len == 0)
-        code = seccomp_compile(&wanted, filter, err);
+        code = seccomp_compile(&s->seccomp, filter, err);
     if (code != OSA_OK) {
         err->stage = "seccomp";
         return code;
@@ -295,7 +296,7 @@ static enum osa_code send_create(struct sandbox *s, const struct sandbox_spec *s
     if (code != OSA_OK)
         return code;
     struct plan_builder plan;
-    code = plan_build_sandbox(&plan, spec, s->backend->info.isolation.landlock_abi, filter,
+    code = plan_build_sandbox(&plan, spec, &s->backend->probe, filter,
                               (const char *const *)s->backend->hidden, &s->isolation, err);
     if (code == OSA_OK) {
         struct launcher_message head = { .type = LAUNCHER_CREATE, .key = s->key };

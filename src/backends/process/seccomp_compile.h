@@ -3,7 +3,7 @@
  * System call filters as bytes that a process start loads last. The only user of libseccomp.
  *
  * A filter is an allow-list: a call passes if its row in seccomp_calls says so and no condition on
- * its arguments refuses it. Refused calls get EPERM; calls without a row, and clone3, get ENOSYS, so
+ * its arguments refuses it. Refused calls get EPERM, or notify whoever answers with it; calls without a row, and clone3, get ENOSYS, so
  * that programs fall back as on an older kernel. Calls by another architecture's numbers (int 0x80,
  * x32) kill the process.
  */
@@ -50,10 +50,12 @@ extern const size_t seccomp_call_count;
 /**
  * struct seccomp_spec - Which filter
  * @inet: IPv4 and IPv6 sockets can be made: a network namespace holds them, or they are open
+ * @notify: what would get EPERM notifies instead: needs a listener, or it gets ENOSYS
  */
 struct seccomp_spec {
     enum seccomp_profile profile;
     bool inet;
+    bool notify;
 };
 
 /** seccomp_profile_name() - "default", "strict", "gpu". Return: a constant */

@@ -108,6 +108,8 @@ static void on_exited(struct process *p, const struct launcher_exited *body)
     if (exit.signal == SIGKILL && exit.oom_kills > 0)
         exit.reason = EXIT_REASON_OOM_KILLED;
     p->state = PROCESS_EXITED;
+    if (exit.signal == SIGSYS)
+        denials_on_killed(p);
     if (body->last != 0)
         control_tree_empty(p);
     p->events->exited(p->events, &exit); /* may free the process */
@@ -130,6 +132,10 @@ void process_on_packet(struct process *p, struct wire_packet *packet)
     case LAUNCHER_EXITED:
         if (p->state == PROCESS_RUNNING && packet->head.length == sizeof(struct launcher_exited))
             on_exited(p, packet->body);
+        break;
+    case LAUNCHER_DENIED:
+        if (packet->head.length == sizeof(struct launcher_denied))
+            denials_on_packet(p, packet->body);
         break;
     case LAUNCHER_DONE:
         control_on_done(p, packet->head.sys_errno);

@@ -14,7 +14,7 @@
 /** filter_make() - Compile into @out; exits the test program on failure */
 static inline void filter_make(enum seccomp_profile profile, bool inet, struct osa_buf *out)
 {
-    const struct seccomp_spec spec = { profile, inet };
+    const struct seccomp_spec spec = { profile, inet, false };
     struct osa_error err = { 0 };
     osa_buf_init(out, 1 << 20);
     if (seccomp_compile(&spec, out, &err) != OSA_OK) {

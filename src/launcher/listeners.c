@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/listeners.h"
+
+#include "base/fd.h"
+#include "launcher/wire.h"
+
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <linux/sockios.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BURST 10
+#define INTERVAL_NS 200000000ll /* five a second */
+/* Of the socket's buffer (some 200 KiB); the rest is for exits, which must not wait for the agent. */
+#define UNREAD_BYTES_MAX (32 << 10)
+
+struct listener {
+    int fd; /* owned */
+    uint32_t missed;
+    uint64_t key;
+    int64_t credit_ns; /* may be told when this has come; it may lie back by BURST intervals */
+};
+
+int listeners_open(void)
+{
+    return epoll_create1(EPOLL_CLOEXEC);
+}
+
+void listeners_add(int set, int listener, uint64_t key)
+{
+    OSA_AUTO(osa_close_fd) int fd = listener;
+    if (fd < 0)
+        return;
+    struct listener *entry = malloc(sizeof(*entry));
+    if (entry == NULL)
+        return;
+    *entry = (struct listener){ .fd = fd, .key = key };
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = entry };
+    if (epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) < 0)
+        free(entry);
+    else
+        (void)osa_take_fd(&fd);
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static bool may_tell(struct listener *listener, int sock)
+{
+    int64_t now = now_ns();
+    int unread = 0;
+    if (listener->credit_ns < now - BURST * INTERVAL_NS)
+        listener->credit_ns = now - BURST * INTERVAL_NS;
+    if (listener->credit_ns + INTERVAL_NS > now || ioctl(sock, SIOCOUTQ, &unread) < 0 ||
+        unread > UNREAD_BYTES_MAX)
+        return false;
+    listener->credit_ns += INTERVAL_NS;
+    return true;
+}
+
+static bool tell(struct listener *listener, int sock, struct launcher_denied *denied)
+{
+    struct launcher_message head = { .type = LAUNCHER_DENIED, .key = listener->key };
+    denied->missed = listener->missed;
+    if (wire_send(sock, &head, denied, sizeof(*denied), NULL, 0, MSG_DONTWAIT) < 0)
+        return false;
+    listener->missed = 0;
+    return true;
+}
+
+/* A caller that has been killed meanwhile leaves nothing to receive or to answer: ENOENT. */
+static void answer(struct listener *listener, int sock)
+{
+    struct seccomp_notif call;
+    memset(&call, 0, sizeof(call)); /* or EINVAL */
+    if (ioctl(listener->fd, SECCOMP_IOCTL_NOTIF_RECV, &call) < 0)
+        return;
+    struct seccomp_notif_resp refusal = { .id = call.id, .error = -EPERM };
+    (void)ioctl(listener->fd, SECCOMP_IOCTL_NOTIF_SEND, &refusal);
+    struct launcher_denied denied = { .nr = call.data.nr, .pid = (int32_t)call.pid };
+    for (unsigned i = 0; i < 6; i++)
+        denied.args[i] = call.data.args[i];
+    if (!may_tell(listener, sock) || !tell(listener, sock, &denied))
+        listener->missed++;
+}
+
+static void finish(int set, struct listener *listener, int sock)
+{
+    struct launcher_denied denied = { .nr = -1 };
+    if (listener->missed > 0)
+        (void)tell(listener, sock, &denied);
+    (void)epoll_ctl(set, EPOLL_CTL_DEL, listener->fd, NULL);
+    osa_close_fd(&listener->fd);
+    free(listener);
+}
+
+void listeners_serve(int set, int sock)
+{
+    struct epoll_event events[16];
+    int count = epoll_wait(set, events, OSA_ARRAY_LEN(events), 0);
+    for (int i = 0; i < count; i++) {
+        struct listener *listener = events[i].data.ptr;
+        if ((events[i].events & EPOLLIN) != 0)
+            answer(listener, sock);
+        else
+            finish(set, listener, sock);
+    }
+}

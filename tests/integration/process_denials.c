@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Refused system calls become events of the process that made them, and nothing waits for that. */
+#include "process_fixture.h"
+
+#include "base/clock.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+/* unshare(1) with one namespace makes one refused call and says so. */
+#define REFUSED "unshare --uts true 2>/dev/null"
+
+static void skip_without_listeners(void)
+{
+    const struct backend_info *info = fixture_backend()->ops->info(fixture_backend());
+    if (strstr(info->denial_sources, "seccomp_notify") == NULL) {
+        print_message("skipped: no seccomp listener can be had here\n");
+        skip();
+    }
+}
+
+static void run(struct box *box, struct seen *seen, const char *script)
+{
+    struct process_spec spec = shell(script);
+    launch(box, seen, &spec);
+    finish(seen);
+}
+
+static void refused_call_is_told(void **state)
+{
+    (void)state;
+    struct box box;
+    struct seen seen;
+    unsigned pid;
+    char rest[200];
+    skip_without_listeners();
+    box_open(&box);
+    run(&box, &seen, REFUSED " || exit 7");
+    assert_int_equal(seen.exit.code, 7);
+    assert_int_equal(seen.denied, 1);
+    assert_int_equal(box.denied, 0);
+    if (sscanf(seen.denied_first,
+               "seccomp: unshare with argument 1 = 0x4000000 by pid %u: %199[^\n]", &pid,
+               rest) != 2)
+        fail_msg("%s", seen.denied_first);
+    assert_string_equal(rest, "makes a new namespace; no seccomp profile allows it");
+    assert_true(pid > 1);
+    seen_done(&seen);
+    box_close(&box);
+}
+
+static void permitted_calls_are_not(void **state)
+{
+    (void)state;
+    struct box box;
+    struct seen seen;
+    box_open(&box);
+    run(&box, &seen, "ls / >/dev/null; cat /proc/self/status");
+    assert_int_equal(seen.exit.code, 0);
+    assert_int_equal(seen.denied, 0);
+    assert_non_null(strstr(seen.out.data, "Seccomp_filters:\t"));
+    seen_done(&seen);
+    box_close(&box);
+}
+
+/* The second process of a sandbox hangs on a keeper where cgroups do not hold trees. */
+static void each_process_has_its_own(void **state)
+{
+    (void)state;
+    struct box box;
+    struct seen idle;
+    struct seen first;
+    struct seen second;
+    char script[64];
+    skip_without_listeners();
+    box_open(&box);
+    (void)snprintf(script, sizeof(script), "exec sleep %s", nap());
+    struct process_spec spec = shell(script);
+    launch(&box, &idle, &spec);
+    run(&box, &first, REFUSED "; true");
+    run(&box, &second, REFUSED "; setsid sh -c '" REFUSED "; true'");
+    assert_int_equal(idle.denied, 0);
+    assert_int_equal(first.denied, 1);
+    assert_int_equal(second.denied, 2);
+    kill_tree_and_wait(&idle);
+    finish(&idle);
+    seen_done(&idle);
+    seen_done(&first);
+    seen_done(&second);
+    box_close(&box);
+}
+
+/* A busy caller must not bury the others' events; what is left out is counted before the exit. */
+static void many_are_counted(void **state)
+{
+    (void)state;
+    struct box box;
+    struct seen seen;
+    unsigned more = 0;
+    skip_without_listeners();
+    box_open(&box);
+    run(&box, &seen, "i=0; while [ $i -lt 60 ]; do " REFUSED "; i=$((i+1)); done; true");
+    assert_int_equal(seen.exit.code, 0);
+    assert_in_range(seen.denied, 10, 59);
+    assert_int_equal(sscanf(seen.denied_last, "seccomp: %u more system calls refused", &more), 1);
+    assert_in_range(more, 1, 50);
+    seen_done(&seen);
+    box_close(&box);
+}
+
+/* The loop stands still meanwhile, as that of a busy agent. */
+static void does_not_wait_for_the_agent(void **state)
+{
+    (void)state;
+    struct box box;
+    struct seen seen;
+    char script[256];
+    skip_without_listeners();
+    box_open(&box);
+    (void)snprintf(script, sizeof(script),
+                   "i=0; while [ $i -lt 30 ]; do " REFUSED "; i=$((i+1)); done; exec sleep %s",
+                   nap());
+    struct process_spec spec = shell(script);
+    launch(&box, &seen, &spec);
+    assert_non_null(seen.process);
+    int64_t deadline = osa_deadline_after(60 * OSA_NS_PER_SEC);
+    while (count_naps() == 0 && osa_now_ns() < deadline)
+        (void)poll(NULL, 0, 10);
+    assert_int_equal(count_naps(), 1);
+    assert_int_equal(seen.denied, 0);
+    kill_tree_and_wait(&seen);
+    finish(&seen);
+    assert_in_range(seen.denied, 10, 31);
+    seen_done(&seen);
+    box_close(&box);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(refused_call_is_told),        cmocka_unit_test(permitted_calls_are_not),
+        cmocka_unit_test(each_process_has_its_own),    cmocka_unit_test(many_are_counted),
+        cmocka_unit_test(does_not_wait_for_the_agent),
+    };
+    if (!fixture_level(argc, argv))
+        return 77;
+    return cmocka_run_group_tests(tests, fixture_open, fixture_close);
+}
