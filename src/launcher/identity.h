@@ -76,6 +76,16 @@ OSA_MUST_CHECK enum osa_code identity_resolve(int root_fd, const char *spec,
                                               struct identity *ret, struct osa_error *err);
 
 /**
+ * identity_keep_files() - Hold etc/passwd and etc/group below @root_fd open, for lookups from "/"
+ *
+ * A policy need not show /etc to the processes whose users it names. So init opens the files before
+ * its new root and Landlock hide them, and identity_resolve(AT_FDCWD, …) reads what was opened where
+ * it finds none or may not read it. A file that is missing or no file is told then, not here.
+ * Thread: the only one.
+ */
+void identity_keep_files(int root_fd);
+
+/**
  * identity_default() - Whom a process runs as when neither spec nor policy tells
  * @root_fd: as above
  * @flags:   as above

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const struct {
     const char *path;
@@ -100,6 +101,9 @@ enum osa_code identity_parse(enum identity_file file, const char *data, size_t l
     return OSA_OK;
 }
 
+/* Init's; -1: not kept. */
+static int kept[] = { [IDENTITY_PASSWD] = -1, [IDENTITY_GROUP] = -1 };
+
 /* RESOLVE_IN_ROOT keeps links of the path's directories inside; the last part may not be one. */
 static int open_file(int root_fd, enum identity_file file, unsigned flags)
 {
@@ -117,6 +121,26 @@ static int open_file(int root_fd, enum identity_file file, unsigned flags)
     return osa_sys_openat2(root_fd, files[file].path, &how, sizeof(how));
 }
 
+/* A FIFO must not hold us up, a device must not act; the type is checked once it is open. */
+static int open_for_reading(int root_fd, enum identity_file file)
+{
+    int fd = open_file(root_fd, file, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    bool hidden = fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EACCES);
+    if (!hidden || root_fd != AT_FDCWD || kept[file] < 0)
+        return fd;
+    fd = fcntl(kept[file], F_DUPFD_CLOEXEC, 3);
+    if (fd >= 0)
+        (void)lseek(fd, 0, SEEK_SET);
+    return fd;
+}
+
+void identity_keep_files(int root_fd)
+{
+    for (unsigned file = 0; file < OSA_ARRAY_LEN(kept); file++)
+        osa_replace_fd(&kept[file], open_file(root_fd, (enum identity_file)file,
+                                              O_RDONLY | O_NONBLOCK | O_NOCTTY));
+}
+
 bool identity_is_file_missing(int root_fd, enum identity_file file)
 {
     OSA_AUTO(osa_close_fd) int fd = open_file(root_fd, file, O_PATH);
@@ -129,8 +153,7 @@ enum osa_code identity_each_row(int root_fd, enum identity_file file, identity_v
     /* Not on the stack, and not from the heap: init is single-threaded and has one of these. */
     static char data[IDENTITY_FILE_MAX + 1];
     const char *path = files[file].path;
-    /* A FIFO must not hold us up, a device must not act; the type is checked once it is open. */
-    OSA_AUTO(osa_close_fd) int fd = open_file(root_fd, file, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    OSA_AUTO(osa_close_fd) int fd = open_for_reading(root_fd, file);
     if (fd < 0) {
         int saved = errno;
         if (saved == ENOENT || saved == ENOTDIR)

@@ -151,6 +151,7 @@ static void resolve_user(struct init *init, int root_fd)
                              : identity_resolve(root_fd, user, NULL, 0, &init->identity, &err);
     if (code != OSA_OK)
         fail_with(init->sock, LAUNCH_STAGE_USER, &err);
+    identity_keep_files(root_fd);
 }
 
 static void build_root(struct init *init, struct launcher_ready *ready)

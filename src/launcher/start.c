@@ -290,7 +290,7 @@ static const char **string_list(const void *plan, struct plan_strings strings)
     return list;
 }
 
-/* The files of users are those of the sandbox's root, as far as its policy lets them be read. */
+/* The files of users are those of the sandbox's root, whether its policy shows them or not. */
 static int resolve_user(struct child *child)
 {
     const struct launch_plan *plan = child->plan;

@@ -4,6 +4,7 @@
 
 #include "backends/process/process.h"
 #include "base/peer.h"
+#include "policy/document.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -233,6 +234,48 @@ static void users_are_resolved_or_refused(void **state)
                     "1234\n2345\n2345\nagain\n");
 }
 
+/* Debian's and everybody's: games is user 5, and in group 60 by its row. */
+static void users_are_found_where_the_policy_hides_them(void **state)
+{
+    (void)state;
+    static const char text[] = "version: 1\n"
+                               "filesystem_policy:\n"
+                               "  read_only: [/usr, /lib]\n"
+                               "landlock: { compatibility: hard_requirement }\n";
+    const struct policy_document *policy;
+    const char *const groups[] = { "games", "tape", NULL };
+    struct box box;
+    struct seen seen;
+    struct osa_error err;
+    if (geteuid() != 0) /* no user but its own */
+        return;
+    assert_int_equal(policy_document_parse_yaml(text, strlen(text), "test", &policy, &err), OSA_OK);
+    struct sandbox_spec sandbox = box_spec();
+    sandbox.policy = policy;
+    box_try(&box, &sandbox);
+    assert_non_null(box.sandbox);
+    struct process_spec spec =
+        shell("id -u; id -g; id -G; cat /etc/passwd 2>/dev/null || echo hidden");
+    spec.user = "games";
+    launch(&box, &seen, &spec);
+    finish(&seen);
+    assert_string_equal(seen.out.data, "5\n60\n60\nhidden\n");
+    seen_done(&seen);
+    spec.groups = groups;
+    launch(&box, &seen, &spec);
+    finish(&seen);
+    assert_string_equal(seen.out.data, "5\n60\n60 26\nhidden\n");
+    seen_done(&seen);
+    spec.user = "no-such-user";
+    launch(&box, &seen, &spec);
+    assert_null(seen.process);
+    assert_string_equal(seen.error.text,
+                        "user: 'no-such-user' is not in /etc/passwd of the sandbox's root");
+    seen_done(&seen);
+    box_close(&box);
+    policy_document_unref(policy);
+}
+
 /* Processes of one sandbox may signal each other; the first cannot be reached by another's. */
 static void sandboxes_do_not_reach_each_other(void **state)
 {
@@ -320,6 +363,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(ports_inside_are_reached),
         cmocka_unit_test(network_is_empty),
         cmocka_unit_test(users_are_resolved_or_refused),
+        cmocka_unit_test(users_are_found_where_the_policy_hides_them),
         cmocka_unit_test(sandboxes_do_not_reach_each_other),
         cmocka_unit_test(connections_are_recognised),
     };
