@@ -29,7 +29,7 @@ build_packages=(
 )
 test_packages=(
     clang clang-format clang-tidy libclang-rt-dev shellcheck python3-venv
-    ca-certificates git groff-base iproute2 jq openssl procps strace util-linux
+    ca-certificates debootstrap git groff-base iproute2 jq openssl procps strace systemd util-linux
 )
 vm_packages=(qemu-system-x86 cpio)
 bench_packages=(libgrpc++-dev protobuf-compiler-grpc bubblewrap runc crun)
