@@ -165,6 +165,39 @@ static void arm_retain_timer(struct agent *agent)
                   agent->exited == NULL ? OSA_NEVER : agent->exited->retained_until_ns);
 }
 
+static void count_memory(struct agent *agent, struct process *process)
+{
+    size_t now = output_log_memory(&process->log) + osa_arena_bytes(&process->request->arena);
+    agent->exited_bytes += now;
+    agent->exited_bytes -= process->retained_bytes;
+    process->retained_bytes = now;
+}
+
+static bool holds_too_much(const struct agent *agent)
+{
+    return agent->exited_bytes > agent->setup.limits.output_total_bytes;
+}
+
+static void drop_outputs(struct agent *agent)
+{
+    struct process *process;
+    DL_FOREACH(agent->exited, process)
+    {
+        if (!holds_too_much(agent))
+            return;
+        output_log_drop(&process->log);
+        count_memory(agent, process);
+    }
+}
+
+static void forget(struct process *process, int64_t now)
+{
+    if (process->busy > 0) /* the backend still works on it: look again soon */
+        process->retained_until_ns = now + OSA_NS_PER_SEC;
+    else
+        process_evict(process);
+}
+
 static void enforce_retention(struct agent *agent)
 {
     const struct agent_limits *limits = &agent->setup.limits;
@@ -175,17 +208,14 @@ static void enforce_retention(struct agent *agent)
         bool over = agent->exited_count > limits->exit_retain_count;
         if (!over && process->retained_until_ns > now)
             break;
-        if (process->busy > 0) /* the backend still works on it: look again soon */
-            process->retained_until_ns = now + OSA_NS_PER_SEC;
-        else
-            process_evict(process);
+        forget(process, now);
     }
-    DL_FOREACH(agent->exited, process)
+    drop_outputs(agent);
+    DL_FOREACH_SAFE(agent->exited, process, after)
     {
-        if (agent->exited_bytes <= limits->output_total_bytes)
+        if (!holds_too_much(agent))
             break;
-        output_log_drop(&process->log);
-        agent_retain_output(agent, process);
+        forget(process, now); /* its request alone can have a megabyte */
     }
     arm_retain_timer(agent);
 }
@@ -197,10 +227,8 @@ static void on_retain_timer(struct osa_timer *timer)
 
 void agent_retain_output(struct agent *agent, struct process *process)
 {
-    size_t now = output_log_memory(&process->log);
-    agent->exited_bytes += now;
-    agent->exited_bytes -= process->retained_bytes;
-    process->retained_bytes = now;
+    count_memory(agent, process);
+    drop_outputs(agent); /* no more: the caller may be in a callback of what would be freed */
 }
 
 void agent_retain(struct agent *agent, struct process *process)
@@ -209,7 +237,7 @@ void agent_retain(struct agent *agent, struct process *process)
     process->listed = true;
     DL_APPEND(agent->exited, process);
     agent->exited_count++;
-    agent_retain_output(agent, process);
+    count_memory(agent, process);
     enforce_retention(agent);
 }
 

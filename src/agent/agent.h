@@ -18,7 +18,8 @@ struct process;
 /**
  * struct agent_limits - Bounds; none may be 0
  * @output_retain_bytes: of one process, while it runs and after
- * @output_total_bytes:  of all exited processes together; the oldest lose their output first
+ * @output_total_bytes:  of all exited processes together, their requests included; the oldest lose
+ *                       their output first, and are then forgotten
  * @exit_retain_ns, @exit_retain_count: how long, and how many, exited processes are kept
  * @max_message_bytes:   told by GetInfo only; the server enforces it
  * @events_kept:         events that can be read again

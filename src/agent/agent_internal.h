@@ -16,7 +16,7 @@ struct drain_waiter {
 /**
  * struct agent - The tables
  * @live:    processes that are starting or running
- * @exited:  kept ones, oldest exit first; @exited_bytes of output memory
+ * @exited:  kept ones, oldest exit first; @exited_bytes of memory for output and requests
  */
 struct agent {
     struct agent_setup setup;
@@ -79,7 +79,7 @@ void agent_sandbox_gone(struct agent *agent);
 /** agent_retain() - Put an exited process on the list, then forget what is over the bounds */
 void agent_retain(struct agent *agent, struct process *process);
 
-/** agent_retain_output() - Count what its output occupies now; for exited processes */
+/** agent_retain_output() - Count what it occupies now; may drop outputs, its own too. For listed processes */
 void agent_retain_output(struct agent *agent, struct process *process);
 
 /** sandbox_create_for() - Like sandbox_create(), for a process's own sandbox */

@@ -296,7 +296,8 @@ static const struct osa_option limits[] = {
       .max = 1ull << 40,
       .def = "64Mi",
       .value = "BYTES",
-      .help = "Output kept for all exited processes together; the oldest lose theirs first" },
+      .help = "Memory for what exited processes leave, output and request; the oldest lose their "
+              "output first, and are then forgotten" },
     { .flag = "exit-retain",
       .variable = "OPENSHELL_AGENT_EXIT_RETAIN",
       .key = "exit_retain",

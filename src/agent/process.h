@@ -135,7 +135,8 @@ enum osa_code process_signal(struct process *process, int signo, enum signal_sco
 
 /**
  * process_kill() - TERM to the tree, KILL of what is left at the exit of the process or after @grace_ns
- * @waiter: called when the tree is gone; after the exit at once. NULL when nobody wants to know
+ * After the exit: KILL of what is left, as long as the output is open; then nothing holds on to the tree.
+ * @waiter: called when the tree is gone, or at once. NULL when nobody wants to know
  */
 void process_kill(struct process *process, int64_t grace_ns, struct process_waiter *waiter);
 

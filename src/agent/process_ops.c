@@ -35,6 +35,8 @@ enum osa_code process_signal(struct process *process, int signo, enum signal_sco
 
 void process_kill(struct process *process, int64_t grace_ns, struct process_waiter *waiter)
 {
+    if (process->state == PROCESS_EXITED)
+        process_kill_tree(process); /* what it has left behind, while its output is open */
     if (process->state == PROCESS_EXITED && !process->killing) {
         if (waiter != NULL)
             waiter->exited(waiter, process);

@@ -67,6 +67,14 @@ const char *osa_arena_printf(struct osa_arena *arena, const char *fmt, ...)
     return text;
 }
 
+size_t osa_arena_bytes(const struct osa_arena *arena)
+{
+    size_t bytes = 0;
+    for (const struct osa_arena_block *block = arena->blocks; block != NULL; block = block->next)
+        bytes += sizeof(*block) + block->size;
+    return bytes;
+}
+
 void osa_arena_done(struct osa_arena *arena)
 {
     while (arena->blocks != NULL) {

@@ -25,5 +25,8 @@ void *osa_arena_copy(struct osa_arena *arena, const void *data, size_t len);
 const char *osa_arena_printf(struct osa_arena *arena, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/** osa_arena_bytes() - Heap that it holds */
+size_t osa_arena_bytes(const struct osa_arena *arena);
+
 /** osa_arena_done() - Free all of it; the arena is empty again */
 void osa_arena_done(struct osa_arena *arena);

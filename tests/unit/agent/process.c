@@ -124,6 +124,23 @@ static void test_kill(void **state)
     assert_true(process->output_done);
 }
 
+/* Kill after the exit reaches what still holds the output; a second one has nothing to do. */
+static void test_kill_of_what_is_left(void **state)
+{
+    struct fixture *f = *state;
+    fixture_start(f);
+    (void)create_sandbox(f, "box");
+    struct process *process = spawn_script(f, "box", "hold exit:3");
+    assert_int_equal(wait_exit(f, process).code, 3);
+    wait_quiet(f);
+    assert_false(process->output_done);
+    assert_int_equal(kill_and_wait(f, process, 3600 * OSA_NS_PER_SEC).exit.code, 3);
+    assert_true(process->output_done);
+    wait_quiet(f);
+    assert_null(process->handle);
+    assert_int_equal(kill_and_wait(f, process, 0).exit.code, 3);
+}
+
 static void test_background_child_holds_output(void **state)
 {
     struct fixture *f = *state;
@@ -251,6 +268,52 @@ static void test_retained_output_is_bounded(void **state)
     }
 }
 
+/* What comes after the exits, from children in the background, counts, too. */
+static void test_retained_output_is_bounded_after_the_exit(void **state)
+{
+    struct fixture *f = *state;
+    f->setup.limits.output_total_bytes = 100000;
+    f->setup.limits.output_retain_bytes = 60000;
+    fixture_start(f);
+    (void)create_sandbox(f, "box");
+    struct process *processes[4];
+    static const char noise[60000];
+    size_t kept = 0;
+    for (size_t i = 0; i < 4; i++) {
+        processes[i] = spawn_script(f, "box", "hold exit:0");
+        (void)wait_exit(f, processes[i]);
+        wait_quiet(f);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        struct process_events *events = &processes[i]->events;
+        events->output(events, OUTPUT_STDOUT, noise, sizeof(noise));
+    }
+    for (size_t i = 0; i < 4; i++) {
+        kept += processes[i]->log.end - processes[i]->log.first;
+        assert_int_equal(processes[i]->log.end, sizeof(noise));
+    }
+    assert_in_range(kept, sizeof(noise), 100000);
+}
+
+/* A request is kept with its process, and may be larger than all output. */
+static void test_retained_requests_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+    f->setup.limits.output_total_bytes = 100000;
+    fixture_start(f);
+    char ids[4][OSA_ID_SIZE];
+    for (size_t i = 0; i < 4; i++) {
+        struct process_request *request = make_request("out:x exit:0");
+        (void)osa_arena_alloc(&request->arena, 40000);
+        struct process *process = spawn_request(f, request).process;
+        memcpy(ids[i], process->id, sizeof(ids[i]));
+        (void)wait_exit(f, process);
+        wait_quiet(f);
+    }
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(process_find(f->agent, ids[i], NULL) != NULL, i >= 2);
+}
+
 static void test_counts(void **state)
 {
     struct fixture *f = *state;
@@ -367,6 +430,9 @@ int main(void)
         TEST(test_retention_by_count),
         TEST(test_retention_by_time),
         TEST(test_retained_output_is_bounded),
+        TEST(test_retained_output_is_bounded_after_the_exit),
+        TEST(test_retained_requests_are_bounded),
+        TEST(test_kill_of_what_is_left),
         TEST(test_counts),
         TEST(test_stdin),
         TEST(test_terminal),
