@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define KILL_GRACE_NS (10 * OSA_NS_PER_SEC)
+#define LISTED_BYTES ((size_t)4096) /* of argv and names in env, for each process of List */
 
 static void on_spawned(void *ctx, struct process *process, const struct osa_error *error)
 {
@@ -143,6 +144,31 @@ static bool is_listed(const struct process *process, const V1(ListRequest) * wir
     return spec_labels_match(&process->request->labels, labels);
 }
 
+/* A list of thousands is to fit into a message: what can be long is cut, and Get has it. */
+static V1(Process) * shorten(V1(Process) * process)
+{
+    V1(ProcessSpec) *spec = process->spec;
+    size_t left = LISTED_BYTES;
+    if (spec == NULL)
+        return process;
+    spec->policy = NULL;
+    for (size_t i = 0; i < spec->n_argv; i++) {
+        size_t len = strlen(spec->argv[i]) + 1;
+        if (len > left)
+            spec->n_argv = i;
+        else
+            left -= len;
+    }
+    for (size_t i = 0; i < spec->n_env; i++) {
+        size_t len = strlen(spec->env[i]->key) + 1;
+        if (len > left)
+            spec->n_env = i;
+        else
+            left -= len;
+    }
+    return process;
+}
+
 void service_list(struct rpc_call *call, const ProtobufCMessage *request)
 {
     const V1(ListRequest) *wire = (const V1(ListRequest) *)request;
@@ -157,7 +183,7 @@ void service_list(struct rpc_call *call, const ProtobufCMessage *request)
     reply.processes = osa_arena_alloc(&arena, (count + 1) * sizeof(*reply.processes));
     for (struct process *p = process_first(agent); p != NULL; p = process_next(p)) {
         if (is_listed(p, wire, &want))
-            reply.processes[reply.n_processes++] = process_to_wire(&arena, p);
+            reply.processes[reply.n_processes++] = shorten(process_to_wire(&arena, p));
     }
     rpc_call_reply(call, &reply.base);
     osa_arena_done(&arena);

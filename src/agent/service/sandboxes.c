@@ -51,8 +51,11 @@ void service_list_sandboxes(struct rpc_call *call, const ProtobufCMessage *reque
     size_t room = agent_state(agent).sandboxes + 1;
     reply.sandboxes = osa_arena_alloc(&arena, room * sizeof(*reply.sandboxes));
     for (struct sandbox *s = sandbox_first(agent); s != NULL; s = sandbox_next(s)) {
-        if (spec_labels_match(&s->request->labels, &want))
-            reply.sandboxes[reply.n_sandboxes++] = sandbox_to_wire(&arena, s);
+        if (!spec_labels_match(&s->request->labels, &want))
+            continue;
+        V1(Sandbox) *listed = sandbox_to_wire(&arena, s);
+        listed->spec->policy = NULL; /* the largest part by far; GetSandbox has it */
+        reply.sandboxes[reply.n_sandboxes++] = listed;
     }
     rpc_call_reply(call, &reply.base);
     osa_arena_done(&arena);

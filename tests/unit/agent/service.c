@@ -75,6 +75,40 @@ static void test_spawn_wait_get_list(void **state)
     drop(spawned);
 }
 
+static void test_list_cuts_what_is_long(void **state)
+{
+    struct rig *rig = *state;
+    struct spawn spawn;
+    char text[3001] = "out:";
+    memset(text + 4, 'x', sizeof(text) - 5);
+    spawn_init(&spawn, (const char *[]){ "fake", text, text, "exit:0", NULL });
+    V1(ProcessSpec__EnvEntry) late = V1_INIT(PROCESS_SPEC__ENV_ENTRY);
+    V1(ProcessSpec__EnvEntry) * env[] = { &late };
+    late.key = text + 4;
+    spawn.spec.env = env;
+    spawn.spec.n_env = 1;
+    Openshell__Sandbox__V1__SandboxPolicy policy = OPENSHELL__SANDBOX__V1__SANDBOX_POLICY__INIT;
+    policy.version = 1;
+    spawn.spec.policy = &policy;
+    V1(SpawnResponse) *spawned = ask(rig, "Spawn", &spawn.request.base);
+    drop_exit(wait_for(rig, spawned->process_id));
+    V1(ListRequest) list = V1_INIT(LIST_REQUEST);
+    list.include_exited = true;
+    V1(ListResponse) *listed = ask(rig, "List", &list.base);
+    assert_int_equal(listed->processes[0]->spec->n_argv, 2);
+    assert_int_equal(listed->processes[0]->spec->n_env, 0);
+    assert_null(listed->processes[0]->spec->policy);
+    drop(listed);
+    V1(GetRequest) get = V1_INIT(GET_REQUEST);
+    get.process_id = spawned->process_id;
+    V1(GetResponse) *got = ask(rig, "Get", &get.base);
+    assert_int_equal(got->process->spec->n_argv, 4);
+    assert_int_equal(got->process->spec->n_env, 1);
+    assert_non_null(got->process->spec->policy);
+    drop(got);
+    drop(spawned);
+}
+
 static void test_errors_carry_details(void **state)
 {
     struct rig *rig = *state;
@@ -351,6 +385,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_get_info),
         TEST(test_spawn_wait_get_list),
+        TEST(test_list_cuts_what_is_long),
         TEST(test_errors_carry_details),
         TEST(test_idempotency_ignores_map_order),
         TEST(test_signal_and_kill),
