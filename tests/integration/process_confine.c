@@ -269,8 +269,9 @@ static void users_are_found_where_the_policy_hides_them(void **state)
     spec.user = "no-such-user";
     launch(&box, &seen, &spec);
     assert_null(seen.process);
-    assert_string_equal(seen.error.text,
-                        "user: 'no-such-user' is not in /etc/passwd of the sandbox's root");
+    assert_string_equal(
+        seen.error.text,
+        "user: spec.user: 'no-such-user' is not in /etc/passwd of the sandbox's root");
     seen_done(&seen);
     box_close(&box);
     policy_document_unref(policy);
