@@ -97,6 +97,14 @@ static const struct osa_option serving[] = {
       .help = "Serve on unix:PATH or HOST:PORT, without TLS on loopback addresses only; or on "
               "fd:NAME, a socket of that name from the service manager. Default: agent.sock in the "
               "runtime directory" },
+    { .flag = "health-listen",
+      .variable = "OPENSHELL_AGENT_HEALTH_LISTEN",
+      .key = "health_listen",
+      .type = OSA_OPTION_LIST,
+      .offset = AT(health_listen),
+      .value = "ADDRESS",
+      .help = "Answer health checks, and nothing else, on HOST:PORT without TLS: for probes that "
+              "have neither certificate nor token, such as the kubelet's" },
     { .flag = "unix-mode",
       .variable = "OPENSHELL_AGENT_UNIX_MODE",
       .key = "unix_mode",
@@ -366,6 +374,16 @@ static enum osa_code check(const struct agent_config *config, struct osa_error *
                         config->tls_cert != NULL ? "tls-key" : "tls-cert");
     if (config->tls_client_ca != NULL && config->tls_cert == NULL)
         return osa_fail(err, OSA_INVALID_ARGUMENT, 0, "tls-client-ca: needs tls-cert and tls-key");
+    for (size_t i = 0; i < config->health_listen.count; i++)
+        if (strncmp(config->health_listen.items[i], "unix:", 5) == 0 ||
+            strncmp(config->health_listen.items[i], "fd:", 3) == 0)
+            return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
+                            "health-listen: '%.64s' is not HOST:PORT; who can connect to a Unix "
+                            "socket needs no address for health alone",
+                            config->health_listen.items[i]);
+    if (config->health_listen.count > 0 && config->health_access != RPC_ROLE_ANYONE)
+        return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
+                        "health-listen: nobody could ask there; it needs health-access anyone");
     if (config->state_dir[0] != '/')
         return osa_fail(err, OSA_INVALID_ARGUMENT, 0, "state-dir: '%.256s' is not absolute",
                         config->state_dir);

@@ -19,6 +19,7 @@
  * @listen: at least one "unix:PATH" or "HOST:PORT"
  * @token_file, @viewer_token_file, @tls_…, @policy, @config: NULL when not given
  * @unix_uids: users beside root and the agent's own who may connect to a Unix socket; owned
+ * @health_listen: addresses that answer health checks alone
  * @reflection, @health_access: whom these services let in; RPC_ROLE_NONE: off
  * @runtime: kind that a request without one gets; never RUNTIME_KIND_DEFAULT
  * @allow_loader_env: let LD_PRELOAD and its like into environments
@@ -33,6 +34,7 @@ struct agent_config {
     const char *config;
 
     struct osa_strings listen;
+    struct osa_strings health_listen;
     uint32_t unix_mode;
     struct osa_strings unix_uid; /* as given; read unix_uids */
     uint32_t *unix_uids;

@@ -58,6 +58,7 @@ struct program {
     struct backend *process_backend;
     const struct policy_document *policy;
     struct rpc_listen *listens; /* borrowed by the server */
+    size_t listen_count;
     struct rpc_server *server;
     struct service service;
     struct osa_signals signals;
@@ -231,14 +232,16 @@ static void make_runtime_dir(void)
 /* fd:NAME is a socket of the service manager; all others the server makes. */
 static enum osa_code make_listens(struct program *program, struct osa_error *err)
 {
-    const struct agent_config *config = program->config;
-    program->listens = calloc(config->listen.count, sizeof(*program->listens));
+    const struct osa_strings *listen = &program->config->listen;
+    const struct osa_strings *health = &program->config->health_listen;
+    program->listen_count = listen->count + health->count;
+    program->listens = calloc(program->listen_count, sizeof(*program->listens));
     if (program->listens == NULL)
         return osa_fail_errno(err, ENOMEM, "listen");
-    for (size_t i = 0; i < config->listen.count; i++) {
-        const char *address = config->listen.items[i];
+    for (size_t i = 0; i < listen->count; i++) {
+        const char *address = listen->items[i];
         program->listens[i] =
-            (struct rpc_listen){ .address = address, .unix_mode = config->unix_mode };
+            (struct rpc_listen){ .address = address, .unix_mode = program->config->unix_mode };
         if (strncmp(address, "fd:", 3) != 0)
             continue;
         program->listens[i].fd = osa_service_take_socket(&program->manager, address + 3);
@@ -248,6 +251,9 @@ static enum osa_code make_listens(struct program *program, struct osa_error *err
                             "FileDescriptorName= in the .socket unit",
                             address);
     }
+    for (size_t i = 0; i < health->count; i++)
+        program->listens[listen->count + i] =
+            (struct rpc_listen){ .address = health->items[i], .health_only = true };
     return OSA_OK;
 }
 
@@ -261,7 +267,7 @@ static enum osa_code make_server(struct program *program, struct osa_error *err)
     server = (struct rpc_server_config){
         .loop = program->loop,
         .listens = program->listens,
-        .listen_count = config->listen.count,
+        .listen_count = program->listen_count,
         .credentials = { .cert = config->tls_cert,
                          .key = config->tls_key,
                          .client_ca = config->tls_client_ca,
@@ -322,12 +328,11 @@ static enum osa_code make_default_sandbox(struct program *program, struct osa_er
 
 static void log_serving(const struct program *program)
 {
-    const struct osa_strings *listen = &program->config->listen;
-    for (size_t i = 0; i < listen->count; i++) {
-        uint16_t port = rpc_server_port(program->server, i);
-        osa_log(OSA_LOG_INFO, "agent", "serving", OSA_S("listen", listen->items[i]),
-                OSA_U("port", port), OSA_S("version", OSA_VERSION));
-    }
+    for (size_t i = 0; i < program->listen_count; i++)
+        osa_log(OSA_LOG_INFO, "agent",
+                program->listens[i].health_only ? "answering health checks" : "serving",
+                OSA_S("listen", program->listens[i].address),
+                OSA_U("port", rpc_server_port(program->server, i)), OSA_S("version", OSA_VERSION));
 }
 
 static enum osa_code open_process_backend(struct program *program, struct osa_error *err)

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define RELOAD_INTERVAL_NS OSA_NS_PER_SEC
+#define HEALTH_PORTS_MAX 8
 
 /* Who bears which token. */
 struct bearer {
@@ -30,6 +31,8 @@ struct bearer {
 struct rpc_auth {
     const struct rpc_server_config *config;
     pthread_mutex_t lock;
+    uint16_t health_ports[HEALTH_PORTS_MAX]; /* constant after the start */
+    size_t health_port_count;
     struct bearer bearers[2]; /* text guarded by lock */
     int64_t next_reload_ns;   /* guarded by lock */
 };
@@ -95,6 +98,15 @@ bool rpc_auth_has_token(const struct rpc_auth *auth)
     return auth->bearers[0].token.path != NULL;
 }
 
+enum osa_code rpc_auth_add_health_port(struct rpc_auth *auth, uint16_t port, struct osa_error *err)
+{
+    if (auth->health_port_count == HEALTH_PORTS_MAX)
+        return osa_fail(err, OSA_INVALID_ARGUMENT, 0, "at most %d addresses can serve health alone",
+                        HEALTH_PORTS_MAX);
+    auth->health_ports[auth->health_port_count++] = port;
+    return OSA_OK;
+}
+
 bool rpc_auth_uid_allowed(const struct rpc_auth *auth, uint32_t uid)
 {
     if (uid == 0 || uid == (uint32_t)geteuid())
@@ -149,6 +161,24 @@ static void identify_descriptor(int fd, struct rpc_peer *peer)
     }
 }
 
+/* Did the connection come through a door that is there for health alone? */
+static bool came_for_health(const struct rpc_auth *auth, int fd)
+{
+    struct sockaddr_storage address = { 0 };
+    socklen_t len = sizeof(address);
+    if (auth->health_port_count == 0 || getsockname(fd, (struct sockaddr *)&address, &len) < 0)
+        return false;
+    uint16_t port = 0;
+    if (address.ss_family == AF_INET)
+        port = ntohs(((const struct sockaddr_in *)&address)->sin_port);
+    else if (address.ss_family == AF_INET6)
+        port = ntohs(((const struct sockaddr_in6 *)&address)->sin6_port);
+    for (size_t i = 0; i < auth->health_port_count; i++)
+        if (auth->health_ports[i] == port)
+            return true;
+    return false;
+}
+
 static void identify_certificate(grpc_call *call, struct rpc_peer *peer)
 {
     grpc_auth_context *context = grpc_call_auth_context(call);
@@ -165,18 +195,23 @@ static void identify_certificate(grpc_call *call, struct rpc_peer *peer)
     grpc_auth_context_release(context);
 }
 
-static void identify(grpc_call *call, struct rpc_peer *peer)
+/* Return: whether the caller may ask for health alone. */
+static bool identify(const struct rpc_auth *auth, grpc_call *call, struct rpc_peer *peer)
 {
+    bool health_only = false;
     *peer = (struct rpc_peer){ .role = RPC_ROLE_ANYONE, .name = "anonymous" };
     char *address = grpc_call_get_peer(call);
     if (strncmp(address, "fd:", 3) == 0) {
         /* The call keeps its connection, so the number still names the socket that was accepted. */
-        identify_descriptor((int)strtol(address + 3, NULL, 10), peer);
+        int fd = (int)strtol(address + 3, NULL, 10);
+        identify_descriptor(fd, peer);
+        health_only = came_for_health(auth, fd);
     } else {
         (void)snprintf(peer->address, sizeof(peer->address), "%s", address);
         identify_certificate(call, peer);
     }
     gpr_free(address);
+    return health_only;
 }
 
 static enum osa_code apply_token(struct rpc_auth *auth, const grpc_metadata_array *metadata,
@@ -207,10 +242,14 @@ static enum osa_code apply_token(struct rpc_auth *auth, const grpc_metadata_arra
 }
 
 enum osa_code rpc_auth_check(struct rpc_auth *auth, grpc_call *call,
-                             const grpc_metadata_array *metadata, enum rpc_role needed,
+                             const grpc_metadata_array *metadata, enum rpc_role needed, bool health,
                              struct rpc_peer *ret_peer, struct osa_error *err)
 {
-    identify(call, ret_peer);
+    if (identify(auth, call, ret_peer)) /* a token that came in the clear is not even looked at */
+        return health && needed <= RPC_ROLE_ANYONE
+                   ? OSA_OK
+                   : osa_fail(err, OSA_UNAUTHENTICATED, 0,
+                              "this address answers health checks alone; use another one");
     enum osa_code code = apply_token(auth, metadata, ret_peer, err);
     if (code != OSA_OK)
         return code;

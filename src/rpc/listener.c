@@ -169,14 +169,14 @@ static enum osa_code parse_tcp(const char *text, struct tcp_address *ret, struct
 }
 
 static enum osa_code open_plain_tcp(struct rpc_listener *self, const struct tcp_address *address,
-                                    struct osa_error *err)
+                                    bool health_only, struct osa_error *err)
 {
-    if (!address->loopback)
+    if (!address->loopback && !health_only)
         return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
                         "%s is not a loopback address and there is no TLS; give a certificate and "
                         "key, or listen on localhost",
                         address->text);
-    if (!rpc_auth_has_token(self->auth))
+    if (!rpc_auth_has_token(self->auth) && !health_only)
         return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
                         "%s needs a token file: every user of this host can connect to it",
                         address->text);
@@ -193,6 +193,11 @@ static enum osa_code open_plain_tcp(struct rpc_listener *self, const struct tcp_
                         address->text);
     self->port = ntohs(bound.ss_family == AF_INET ? ((struct sockaddr_in *)&bound)->sin_port
                                                   : ((struct sockaddr_in6 *)&bound)->sin6_port);
+    if (health_only) {
+        enum osa_code code = rpc_auth_add_health_port(self->auth, self->port, err);
+        if (code != OSA_OK)
+            return code;
+    }
     return osa_set_nonblocking(self->tcp_fd, /* on= */ true, err);
 }
 
@@ -226,7 +231,9 @@ static enum osa_code open_any(struct rpc_listener *self, const struct rpc_listen
     enum osa_code code = parse_tcp(listen->address, &address, err);
     if (code != OSA_OK)
         return code;
-    return tls != NULL ? open_tls(self, &address, tls, err) : open_plain_tcp(self, &address, err);
+    return tls != NULL && !listen->health_only
+               ? open_tls(self, &address, tls, err)
+               : open_plain_tcp(self, &address, listen->health_only, err);
 }
 
 enum osa_code rpc_listener_open(grpc_server *server, struct rpc_auth *auth,

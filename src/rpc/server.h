@@ -92,12 +92,16 @@ struct rpc_audit {
  * struct rpc_listen - One address to serve on
  * @address: "unix:PATH" or "HOST:PORT" ("[::1]:0" picks a port)
  * @unix_mode: permission bits of the socket file; 0600 unless set
+ * @health_only: TCP without TLS on any address, for probes that know neither certificate nor token, as
+ *             the kubelet's do: grpc.health.v1 is answered as to anyone, and nothing else, whatever
+ *             token the caller sends
  * @fd:        > 0: a listening Unix socket that a service manager made; the server owns it from
  *             rpc_server_start() on, and @address is only its name in messages
  */
 struct rpc_listen {
     const char *address;
     unsigned unix_mode;
+    bool health_only;
     int fd;
 };
 

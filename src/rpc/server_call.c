@@ -357,7 +357,8 @@ static void run_first_callbacks(struct rpc_call *call)
     const struct rpc_method *method = call->entry->method;
     struct osa_error err = { 0 };
     if (rpc_auth_check(call->server->auth, call->core, &call->metadata,
-                       method != NULL ? method->role : RPC_ROLE_VIEWER, &call->peer,
+                       method != NULL ? method->role : RPC_ROLE_VIEWER,
+                       method != NULL && call->entry->ctx == call->server->health, &call->peer,
                        &err) != OSA_OK) {
         rpc_call_fail(call, &err, /* detail= */ NULL);
         return;

@@ -135,7 +135,7 @@ static void test_bad_flags(void **state)
 {
     (void)state;
     static const struct {
-        const char *argv[4];
+        const char *argv[5];
         enum osa_code code;
         const char *message;
     } cases[] = {
@@ -147,6 +147,13 @@ static void test_bad_flags(void **state)
         { { "--tls-key", "/k" },
           OSA_INVALID_ARGUMENT,
           "tls-key: needs tls-cert too: a certificate goes with its key" },
+        { { "--health-listen", "unix:/k" },
+          OSA_INVALID_ARGUMENT,
+          "health-listen: 'unix:/k' is not HOST:PORT; who can connect to a Unix socket needs no "
+          "address for health alone" },
+        { { "--health-listen", "0.0.0.0:1", "--health-access", "viewer" },
+          OSA_INVALID_ARGUMENT,
+          "health-listen: nobody could ask there; it needs health-access anyone" },
         { { "--tls-client-ca", "/k" },
           OSA_INVALID_ARGUMENT,
           "tls-client-ca: needs tls-cert and tls-key" },

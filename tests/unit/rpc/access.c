@@ -337,6 +337,30 @@ static void test_roles_by_token(void **state)
     assert_int_equal(rig->starts, 1); /* nobody but the operator reached a handler */
 }
 
+/* A probe of another machine: no TLS, no token. The message asks for the health of a service "x". */
+static void test_health_only(void **state)
+{
+    struct rig *rig = *state;
+    struct rpc_listen listens[] = { { .address = "127.0.0.1:0" },
+                                    { .address = "0.0.0.0:0", .health_only = true } };
+    must_serve(rig, (struct rpc_server_config){ .listens = listens,
+                                                .listen_count = 2,
+                                                .health = RPC_ROLE_ANYONE,
+                                                .reflection = RPC_ROLE_ANYONE,
+                                                .credentials = { .token_file = rig->token_file } });
+    static const char *const methods[] = { ECHO "Unary", ECHO "Look", ECHO "Quick",
+                                           "/no.Such/Thing",
+                                           "/grpc.reflection.v1.ServerReflection/"
+                                           "ServerReflectionInfo" };
+    connect_tcp(rig, 1, "", (struct rpc_channel_config){ .token_file = rig->token_file });
+    for (size_t i = 0; i < OSA_ARRAY_LEN(methods); i++)
+        expect(rig, methods[i], OSA_UNAUTHENTICATED, "answers health checks alone");
+    expect(rig, "/grpc.health.v1.Health/Check", OSA_NOT_FOUND, "'x'");
+    assert_int_equal(rig->starts, 0);
+    connect_tcp(rig, 0, "", (struct rpc_channel_config){ .token_file = rig->token_file });
+    expect(rig, ECHO "Unary", OSA_OK, "");
+}
+
 static void test_token_reload(void **state)
 {
     struct rig *rig = *state;
@@ -565,6 +589,7 @@ int main(void)
         TEST(tcp_is_refused),
         TEST(tcp_port_taken),
         TEST(roles_by_token),
+        TEST(health_only),
         TEST(token_reload),
         TEST(token_files_that_are_refused),
         TEST(token_is_not_sent_in_clear),
