@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * openshell-agent serve | health | drain | man
+ * openshell-agent serve | health | drain | copy-self | man
  *
  * The order of serve's phases is the point of this file:
  *   1 configuration, logs           nothing is open, a mistake costs nothing
@@ -443,6 +443,8 @@ int main(int argc, char **argv)
         return commands_health(argc - 2, rest);
     if (strcmp(command, "drain") == 0)
         return commands_drain(argc - 2, rest);
+    if (strcmp(command, "copy-self") == 0)
+        return commands_copy_self(argc - 2, rest);
     if (strcmp(command, "man") == 0)
         return commands_man(argc - 2);
     return commands_usage(command);

@@ -96,6 +96,44 @@ class Commands(unittest.TestCase):
             self.assertIn(words, text)
 
 
+class CopySelf(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="osa-copy-")
+        self.top = pathlib.Path(self.folder.name)
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def assert_copied(self, path):
+        self.assertEqual(path.read_bytes(), pathlib.Path(AGENT).read_bytes())
+        self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o755)
+        self.assertEqual([p.name for p in path.parent.iterdir()], [path.name])
+
+    def test_new_folders(self):
+        self.assertEqual(run("copy-self", f"{self.top}/a/b/agent"), (0, ""))
+        self.assert_copied(self.top / "a/b/agent")
+
+    def test_folder_and_old_one_that_runs(self):
+        self.assertEqual(run("copy-self", str(self.top)), (0, ""))
+        copied = self.top / "openshell-agent"
+        self.assert_copied(copied)
+        running = subprocess.Popen([str(copied), "serve", "--listen", f"unix:{self.top}/s"],
+                                   stderr=subprocess.DEVNULL)
+        status, text = run("copy-self", str(self.top))
+        running.terminate()
+        running.wait(timeout=PATIENCE_S)
+        self.assertEqual((status, text), (0, ""))
+        self.assert_copied(copied)
+
+    def test_refused(self):
+        (self.top / "file").touch()
+        status, text = run("copy-self", f"{self.top}/file/agent")
+        self.assertEqual(status, 1)
+        self.assertIn("Not a directory", text)
+        for arguments in ([], [""], ["a", "b"]):
+            self.assertEqual(run("copy-self", *arguments)[0], 2)
+
+
 class ServiceManager(unittest.TestCase):
     """The test plays systemd: it opens the socket, listens for READY and the watchdog, and stops."""
 

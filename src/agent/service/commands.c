@@ -49,6 +49,8 @@ int commands_usage(const char *command)
         "       openshell-agent health [OPTIONS]  ask whether it serves: exit status 0, else 1 or "
         "3\n"
         "       openshell-agent drain [OPTIONS]   let it finish its work and take no more\n"
+        "       openshell-agent copy-self PATH    put this program there, for another image to "
+        "start\n"
         "       openshell-agent man               print the man page: openshell-agent man | man -l "
         "-\n"
         "       openshell-agent serve --help      the options, which health and drain share\n";

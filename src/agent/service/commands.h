@@ -21,5 +21,11 @@ int commands_health(int argc, const char *const *argv);
 /** commands_drain() - Drain it and wait. Return: exit status, as commands_health() */
 int commands_drain(int argc, const char *const *argv);
 
+/**
+ * commands_copy_self() - Write the running program to the one path in @argv, mode 0755
+ * A folder gets it under its own name; missing folders above are made. Atomic. Return: exit status
+ */
+int commands_copy_self(int argc, const char *const *argv);
+
 /** commands_man() - Print openshell-agent(8) as man(7) source; @argc must be 0. Return: exit status */
 int commands_man(int argc);
