@@ -7,7 +7,7 @@
  * the tree's keeper (or from init, less the other keepers), until nothing is left. Who escapes by
  * setsid or a double fork stays below the keeper, a subreaper.
  */
-#include "backends/process/defer.h"
+#include "backends/defer.h"
 #include "backends/process/internal.h"
 #include "base/clock.h"
 #include "base/fd.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Ways into a sandbox: byte streams to its loopback, files in and out. */
-#include "backends/process/defer.h"
+#include "backends/defer.h"
 #include "backends/process/internal.h"
 #include "base/fd.h"
 

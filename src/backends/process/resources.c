@@ -3,8 +3,8 @@
  * Limits, freezing and measures; all by cgroup, and refused where there is none. Processes have a
  * cgroup of their own where one can be killed whole: it also keeps their tree together.
  */
+#include "backends/defer.h"
 #include "backends/process/cgroup.h"
-#include "backends/process/defer.h"
 #include "backends/process/internal.h"
 #include "base/clock.h"
 #include "base/log.h"

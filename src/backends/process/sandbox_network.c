@@ -9,7 +9,7 @@
  * no interface, address or port for a sandbox, and nobody outside can reach its proxy. A veth pair
  * (network.h) would do the same with all of these, and a second of delay while its link comes up.
  */
-#include "backends/process/defer.h"
+#include "backends/defer.h"
 #include "backends/process/internal.h"
 #include "backends/process/plan_build.h"
 #include "base/fd.h"

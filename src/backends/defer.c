@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "backends/process/defer.h"
+#include "backends/defer.h"
 
 #include <stdlib.h>
 
