@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/json_value.h"
+
+#include <jansson.h>
+
+enum osa_code io_json_parse(const char *text, size_t len, struct json_t **ret,
+                            struct osa_error *err)
+{
+    json_error_t problem;
+    json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
+    if (value == NULL)
+        return osa_fail(err, OSA_INVALID_ARGUMENT, 0, "not JSON: line %d, column %d: %s",
+                        problem.line, problem.column, problem.text);
+    *ret = value;
+    return OSA_OK;
+}
+
+void io_json_free(struct json_t *value)
+{
+    json_decref(value);
+}
+
+struct json_t *io_json_member(const struct json_t *object, const char *key)
+{
+    return json_object_get(object, key);
+}
+
+const char *io_json_text(const struct json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
+
+bool io_json_integer(const struct json_t *object, const char *key, int64_t *ret)
+{
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_integer(value))
+        return false;
+    *ret = json_integer_value(value);
+    return true;
+}
+
+bool io_json_true(const struct json_t *object, const char *key)
+{
+    return json_is_true(json_object_get(object, key));
+}
+
+size_t io_json_count(const struct json_t *array)
+{
+    return json_array_size(array);
+}
+
+struct json_t *io_json_element(const struct json_t *array, size_t index)
+{
+    return json_array_get(array, index);
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Reading JSON, from jansson. Getters take any value, NULL included, and say no by false or NULL: a
+ * document of strangers is read without asking first what is there.
+ */
+#pragma once
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct json_t; /* jansson's */
+
+/**
+ * io_json_parse() - Parse one whole document
+ * @ret: returned (free with io_json_free)
+ * Return: OSA_OK; INVALID_ARGUMENT with the position: syntax, UTF-8, NUL, a name twice, too deep.
+ */
+OSA_MUST_CHECK enum osa_code io_json_parse(const char *text, size_t len, struct json_t **ret,
+                                           struct osa_error *err);
+
+/** io_json_free() - NULL is fine */
+void io_json_free(struct json_t *value);
+
+/** io_json_member() - Member @key of an object. Return: borrowed; NULL: none, or no object */
+struct json_t *io_json_member(const struct json_t *object, const char *key);
+
+/** io_json_text() - Member @key as text. Return: borrowed; NULL: none, or no string */
+const char *io_json_text(const struct json_t *object, const char *key);
+
+/** io_json_integer() - Member @key as an integer. Return: false: none, or not one; *ret is as before */
+bool io_json_integer(const struct json_t *object, const char *key, int64_t *ret);
+
+/** io_json_true() - Is member @key true? */
+bool io_json_true(const struct json_t *object, const char *key);
+
+/** io_json_count() - Elements of an array; 0 for everything else */
+size_t io_json_count(const struct json_t *array);
+
+/** io_json_element() - Element of an array. Return: borrowed; NULL when there is none */
+struct json_t *io_json_element(const struct json_t *array, size_t index);
