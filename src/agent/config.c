@@ -201,7 +201,7 @@ static const struct osa_option security[] = {
 
 static const struct osa_option sandboxes[] = {
     { .flag = "runtime",
-      .variable = "OPENSHELL_AGENT_RUNTIME",
+      .variable = "OPENSHELL_RUNTIME",
       .key = "runtime",
       .type = OSA_OPTION_ENUM,
       .offset = AT(runtime),
@@ -247,6 +247,45 @@ static const struct osa_option sandboxes[] = {
       .help = "Where the agent keeps what it must clean up after a crash. Default: the runtime "
               "directory" },
 };
+
+#ifdef OSA_BOXLITE
+static const struct osa_option boxlite[] = {
+    { .flag = "boxlite-url",
+      .variable = "BOXLITE_URL",
+      .key = "boxlite_url",
+      .type = OSA_OPTION_STRING,
+      .offset = AT(boxlite_url),
+      .value = "URL",
+      .help = "Server of the microVMs. Default: http://localhost:8100, asked only when somebody "
+              "looks" },
+    { .flag = "boxlite-key-file",
+      .variable = "OPENSHELL_AGENT_BOXLITE_KEY_FILE",
+      .key = "boxlite_key_file",
+      .type = OSA_OPTION_PATH,
+      .offset = AT(boxlite_key_file),
+      .value = "FILE",
+      .help = "File with the server's API key on its first line" },
+    { .flag = "boxlite-image",
+      .variable = "OPENSHELL_AGENT_BOXLITE_IMAGE",
+      .key = "boxlite_image",
+      .type = OSA_OPTION_STRING,
+      .offset = AT(boxlite_image),
+      .def = "debian:bookworm-slim",
+      .value = "IMAGE",
+      .help = "Image of a box whose request names none: a reference, or an absolute folder of the "
+              "server's host with an OCI layout" },
+    { .flag = "boxlite-start-timeout",
+      .variable = "OPENSHELL_AGENT_BOXLITE_START_TIMEOUT",
+      .key = "boxlite_start_timeout",
+      .type = OSA_OPTION_DURATION,
+      .offset = AT(boxlite_start_timeout_ns),
+      .min = SECONDS(1),
+      .max = SECONDS(24 * 3600),
+      .def = "5m",
+      .value = "TIME",
+      .help = "How long a box may take to start, the pull of its image included" },
+};
+#endif
 
 static const struct osa_option limits[] = {
     { .flag = "capacity-cpu",
@@ -332,6 +371,9 @@ static const struct osa_option_group groups[] = {
     { "Serving", serving, OSA_ARRAY_LEN(serving), NULL },
     { "Who may call", security, OSA_ARRAY_LEN(security), NULL },
     { "Sandboxes", sandboxes, OSA_ARRAY_LEN(sandboxes), NULL },
+#ifdef OSA_BOXLITE
+    { "BoxLite", boxlite, OSA_ARRAY_LEN(boxlite), NULL },
+#endif
     { "Limits", limits, OSA_ARRAY_LEN(limits), NULL },
 };
 

@@ -22,6 +22,7 @@
  * @health_listen: addresses that answer health checks alone
  * @reflection, @health_access: whom these services let in; RPC_ROLE_NONE: off
  * @runtime: kind that a request without one gets; never RUNTIME_KIND_DEFAULT
+ * @boxlite_…: of a build with the BoxLite backend; url is NULL unless given, key_file as well
  * @allow_loader_env: let LD_PRELOAD and its like into environments
  * @sandbox: make a sandbox at the start, into which spawns without sandbox_id go
  * @capacity: what all sandboxes may use together; 0 is no bound
@@ -49,6 +50,10 @@ struct agent_config {
     enum rpc_role health_access;
 
     enum runtime_kind runtime;
+    const char *boxlite_url;
+    const char *boxlite_key_file;
+    const char *boxlite_image;
+    int64_t boxlite_start_timeout_ns;
     const char *policy;
     enum isolation_level min_isolation;
     bool sandbox;

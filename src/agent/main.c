@@ -20,6 +20,7 @@
 #include "agent/service/commands.h"
 #include "agent/service/service.h"
 #include "agent/token_file.h"
+#include "backends/boxlite/boxlite.h"
 #include "backends/process/process.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -56,6 +57,7 @@ struct program {
     struct agent_config *config;
     struct agent *agent;
     struct backend *process_backend;
+    struct backend *boxlite_backend; /* NULL in a build without it */
     const struct policy_document *policy;
     struct rpc_listen *listens; /* borrowed by the server */
     size_t listen_count;
@@ -169,12 +171,39 @@ static void fill_host(struct service_host *host, const struct backend_info *proc
                    (process->capabilities & BACKEND_CAP_PIDS_LIMIT) != 0 ? "pids" : "");
 }
 
+/* Where boxes are what requests get, whoever comes first finds the server probed. */
+static enum osa_code open_boxlite(struct program *program, struct osa_error *err)
+{
+#ifdef OSA_BOXLITE
+    const struct agent_config *config = program->config;
+    bool by_default = config->runtime == RUNTIME_KIND_BOXLITE;
+    const struct boxlite_config boxlite = {
+        .url = config->boxlite_url != NULL ? config->boxlite_url : "http://localhost:8100",
+        .key_file = config->boxlite_key_file,
+        .image = config->boxlite_image,
+        .state_dir = config->state_dir,
+        .wanted = by_default || config->boxlite_url != NULL,
+        .start_timeout_ns = config->boxlite_start_timeout_ns,
+    };
+    enum osa_code code =
+        boxlite_backend_open(program->loop, &boxlite, &program->boxlite_backend, err);
+    while (code == OSA_OK && by_default && !boxlite_backend_probed(program->boxlite_backend))
+        (void)osa_loop_run_once(program->loop, OSA_NEVER);
+    return code;
+#else
+    (void)program;
+    (void)err;
+    return OSA_OK;
+#endif
+}
+
 static void make_agent(struct program *program)
 {
     const struct agent_config *config = program->config;
     struct agent_setup setup = {
         .loop = program->loop,
         .backends[RUNTIME_KIND_PROCESS] = program->process_backend,
+        .backends[RUNTIME_KIND_BOXLITE] = program->boxlite_backend,
         .default_kind = config->runtime,
         .limits = agent_limits_default(),
         .capacity = config->capacity,
@@ -366,7 +395,8 @@ static enum osa_code start(struct program *program, struct osa_error *err)
         return code;
     make_runtime_dir();
     if ((code = make_token(program, err)) != OSA_OK ||
-        (code = open_process_backend(program, err)) != OSA_OK)
+        (code = open_process_backend(program, err)) != OSA_OK ||
+        (code = open_boxlite(program, err)) != OSA_OK)
         return code;
     (void)osa_raise_nofile();
     fill_host(&program->service.host,
@@ -397,6 +427,8 @@ static void done(struct program *program)
     agent_free(program->agent);
     if (program->process_backend != NULL)
         program->process_backend->ops->close(program->process_backend);
+    if (program->boxlite_backend != NULL)
+        program->boxlite_backend->ops->close(program->boxlite_backend);
     policy_document_unref(program->policy);
     osa_signals_close(&program->signals);
     osa_service_close(&program->manager);

@@ -289,7 +289,8 @@ static enum osa_code choose_backend(struct agent *agent, enum runtime_kind kind,
         return osa_fail_field(err, "spec.runtime", "%d is not a known runtime kind", (int)kind);
     if (agent->setup.backends[kind] == NULL)
         return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
-                        "spec.runtime: this agent has no %s backend", runtime_kind_name(kind));
+                        "spec.runtime: this agent has no %s backend: %s", runtime_kind_name(kind),
+                        runtime_kind_absent(kind));
     *ret_backend = agent->setup.backends[kind];
     return OSA_OK;
 }

@@ -48,6 +48,14 @@ const char *runtime_kind_name(enum runtime_kind kind)
     return (unsigned)kind < RUNTIME_KIND_COUNT ? kind_names[kind] : "unknown";
 }
 
+const char *runtime_kind_absent(enum runtime_kind kind)
+{
+    return kind == RUNTIME_KIND_BOXLITE
+               ? "it was built without the option OPENSHELL_AGENT_BOXLITE; name another kind, or "
+                 "build it with -DOPENSHELL_AGENT_BOXLITE=ON"
+               : "this build lacks it; GetInfo lists the kinds that there are";
+}
+
 bool runtime_kind_parse(const char *name, enum runtime_kind *ret_kind)
 {
     for (unsigned i = RUNTIME_KIND_PROCESS; i < RUNTIME_KIND_COUNT; i++) {

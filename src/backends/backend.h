@@ -464,5 +464,8 @@ const char *backend_capability_name(uint32_t bit);
 /** runtime_kind_name() - "process", "boxlite"; "default" for RUNTIME_KIND_DEFAULT. Return: a constant */
 const char *runtime_kind_name(enum runtime_kind kind);
 
+/** runtime_kind_absent() - Why an agent may have no backend of this kind, and what to change. Return: a constant */
+const char *runtime_kind_absent(enum runtime_kind kind);
+
 /** runtime_kind_parse() - The reverse. Return: false for an unknown name */
 bool runtime_kind_parse(const char *name, enum runtime_kind *ret_kind);

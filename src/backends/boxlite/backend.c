@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The BoxLite backend on the agent's side: one box for each sandbox, one exec and one WebSocket for
+ * each process. Every call to the server is libcurl's, in the agent's loop; nothing blocks.
+ */
+#include "backends/boxlite/boxlite.h"
+
+#include "backends/boxlite/internal.h"
+#include "backends/defer.h"
+#include "base/fd.h"
+#include "io/digest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_FILE_MAX 4096
+
+static struct boxlite *boxlite_of(const struct backend *b)
+{
+    return OSA_CONTAINER_OF(b, struct boxlite, base);
+}
+
+static const struct backend_info *info_op(struct backend *b)
+{
+    probe_look(boxlite_of(b));
+    return &boxlite_of(b)->info;
+}
+
+static void close_op(struct backend *base)
+{
+    if (base == NULL)
+        return;
+    struct boxlite *b = boxlite_of(base);
+    probe_stop(b);
+    http_client_free(b->api.http);
+    free(b->image);
+    free(b);
+}
+
+bool boxlite_backend_probed(const struct backend *b)
+{
+    return boxlite_of(b)->probed;
+}
+
+/* ---- what a box cannot do over REST alone ---- */
+
+static void lacks(struct osa_error *err, const char *what)
+{
+    (void)osa_fail(err, OSA_UNIMPLEMENTED, 0, "a boxlite sandbox cannot %s", what);
+}
+
+static struct osa_loop *loop_of(const struct backend_sandbox *s)
+{
+    return OSA_CONTAINER_OF(s, struct box, base)->backend->loop;
+}
+
+static void pause_op(struct backend_sandbox *s, bool pause, done_fn done, void *ctx)
+{
+    struct osa_error err = { 0 };
+    lacks(&err, pause ? "be paused" : "be resumed");
+    defer_done(loop_of(s), done, ctx, &err);
+}
+
+static void update_op(struct backend_sandbox *s, const struct resources *limits, done_fn done,
+                      void *ctx)
+{
+    struct osa_error err = { 0 };
+    (void)limits;
+    lacks(&err, "change its limits");
+    defer_done(loop_of(s), done, ctx, &err);
+}
+
+static void stats_op(struct backend_sandbox *s, stats_fn done, void *ctx)
+{
+    struct osa_error err = { 0 };
+    lacks(&err, "tell its usage");
+    defer_stats(loop_of(s), done, ctx, &err);
+}
+
+static void connect_op(struct backend_sandbox *s, const char *ip, uint16_t port, stream_fn done,
+                       void *ctx)
+{
+    struct osa_error err = { 0 };
+    (void)ip;
+    (void)port;
+    lacks(&err, "forward ports");
+    defer_stream(loop_of(s), done, ctx, &err);
+}
+
+static void copy_op(struct backend_sandbox *s, bool write, const char *path, const char *user,
+                    stream_fn opened, done_fn done, void *ctx)
+{
+    struct osa_error err = { 0 };
+    (void)write;
+    (void)path;
+    (void)user;
+    (void)done;
+    lacks(&err, "copy files");
+    defer_stream(loop_of(s), opened, ctx, &err);
+}
+
+/* The server drops what is not read, without a word: output is always taken. */
+static void hold_op(struct backend_process *p, bool hold)
+{
+    (void)p;
+    (void)hold;
+}
+
+static void process_update_op(struct backend_process *p, const struct resources *limits,
+                              done_fn done, void *ctx)
+{
+    struct osa_error err = { 0 };
+    (void)limits;
+    lacks(&err, "limit a single process");
+    defer_done(OSA_CONTAINER_OF(p, struct box_process, base)->loop, done, ctx, &err);
+}
+
+static void process_stats_op(struct backend_process *p, stats_fn done, void *ctx)
+{
+    struct osa_error err = { 0 };
+    lacks(&err, "tell a process's usage");
+    defer_stats(OSA_CONTAINER_OF(p, struct box_process, base)->loop, done, ctx, &err);
+}
+
+static const struct backend_ops boxlite_ops = {
+    .kind = RUNTIME_KIND_BOXLITE,
+    .name = "boxlite",
+    .close = close_op,
+    .info = info_op,
+    .sandbox_create = box_create_op,
+    .sandbox_destroy = box_destroy_op,
+    .sandbox_pause = pause_op,
+    .sandbox_update = update_op,
+    .sandbox_stats = stats_op,
+    .sandbox_connect = connect_op,
+    .sandbox_copy = copy_op,
+    .spawn = box_spawn_op,
+    .process_free = box_process_free_op,
+    .signal = box_signal_op,
+    .kill_tree = box_kill_tree_op,
+    .hold_output = hold_op,
+    .write_stdin = box_write_stdin_op,
+    .close_stdin = box_close_stdin_op,
+    .resize = box_resize_op,
+    .process_update = process_update_op,
+    .process_stats = process_stats_op,
+};
+
+/* ---- opening ---- */
+
+static void fill_info(struct boxlite *b)
+{
+    struct backend_info *info = &b->info;
+    (void)snprintf(info->reason, sizeof(info->reason), "the server has not answered yet");
+    (void)snprintf(info->server_url, sizeof(info->server_url), "%s", http_client_url(b->api.http));
+    info->isolation = (struct isolation){
+        .level = ISOLATION_VM,
+        .namespaces = NAMESPACE_MNT | NAMESPACE_PID | NAMESPACE_IPC | NAMESPACE_UTS,
+        .network = NETWORK_NONE,
+        .tree_kill = TREE_KILL_VM,
+    };
+    info->capabilities = BACKEND_CAP_TTY | BACKEND_CAP_CPU_LIMIT | BACKEND_CAP_MEMORY_LIMIT |
+                         BACKEND_CAP_DISK_LIMIT | BACKEND_CAP_IMAGE;
+}
+
+/* Names of boxes begin with what only agents with the same state directory share. */
+static void make_prefix(struct boxlite *b, const char *state_dir)
+{
+    uint8_t digest[IO_SHA256_SIZE];
+    io_sha256(state_dir, strlen(state_dir), digest);
+    (void)snprintf(b->name_prefix, sizeof(b->name_prefix), "openshell-%02x%02x%02x%02x%02x%02x-",
+                   digest[0], digest[1], digest[2], digest[3], digest[4], digest[5]);
+}
+
+static enum osa_code read_key(const char *path, char **ret_key, struct osa_error *err)
+{
+    size_t len = 0;
+    if (path == NULL)
+        return OSA_OK;
+    enum osa_code code = osa_read_file(AT_FDCWD, path, KEY_FILE_MAX, ret_key, &len, err);
+    if (code != OSA_OK)
+        return osa_wrap(err, "--boxlite-key-file");
+    (*ret_key)[strcspn(*ret_key, "\r\n")] = '\0';
+    if ((*ret_key)[0] == '\0')
+        return osa_fail(err, OSA_INVALID_ARGUMENT, 0, "--boxlite-key-file: '%s' has no key", path);
+    return OSA_OK;
+}
+
+enum osa_code boxlite_backend_open(struct osa_loop *loop, const struct boxlite_config *config,
+                                   struct backend **ret, struct osa_error *err)
+{
+    char *key = NULL;
+    struct boxlite *b = calloc(1, sizeof(*b));
+    if (b == NULL)
+        return osa_fail_errno(err, ENOMEM, "boxlite backend");
+    b->base.ops = &boxlite_ops;
+    b->loop = loop;
+    b->start_timeout_ns = config->start_timeout_ns;
+    b->wanted = config->wanted;
+    b->image = strdup(config->image);
+    enum osa_code code = OSA_OK;
+    if (b->image == NULL)
+        code = osa_fail_errno(err, ENOMEM, "boxlite backend");
+    if (code == OSA_OK)
+        code = read_key(config->key_file, &key, err);
+    if (code == OSA_OK) {
+        const struct http_config http = { .url = config->url, .token = key };
+        code = http_client_new(loop, &http, &b->api.http, err);
+        if (code != OSA_OK)
+            (void)osa_wrap(err, "--boxlite-url");
+    }
+    if (key != NULL)
+        explicit_bzero(key, strlen(key));
+    free(key);
+    if (code != OSA_OK) {
+        close_op(&b->base);
+        return code;
+    }
+    make_prefix(b, config->state_dir);
+    fill_info(b);
+    probe_begin(b);
+    *ret = &b->base;
+    return OSA_OK;
+}

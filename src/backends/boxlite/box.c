@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/boxlite/internal.h"
+#include "backends/defer.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Time between two looks at a box that nothing else is heard of. */
+#define CHECK_NS (30 * OSA_NS_PER_SEC)
+#define DELETE_TRIES 6u
+#define DELETE_DELAY_NS (500 * OSA_NS_PER_MS)
+
+static struct box *box_of(struct backend_sandbox *base)
+{
+    return OSA_CONTAINER_OF(base, struct box, base);
+}
+
+/* ---- the end ---- */
+
+static void box_free(struct box *box)
+{
+    struct box_process *p, *next;
+    DL_FOREACH_SAFE(box->processes, p, next)
+    {
+        DL_DELETE(box->processes, p);
+        p->box = NULL;
+    }
+    osa_timer_disarm(&box->timer);
+    http_cancel(box->call);
+    http_cancel(box->check);
+    DL_DELETE(box->backend->boxes, box);
+    free(box);
+}
+
+static void end_processes(struct box *box)
+{
+    struct box_process *p, *next;
+    DL_FOREACH_SAFE(box->processes, p, next)
+    box_process_lost(p);
+}
+
+/* The server has said that nothing is left, or was asked often enough. */
+static void deleted(struct box *box)
+{
+    end_processes(box);
+    sandbox_created_fn created = box->created;
+    done_fn destroyed = box->destroyed;
+    void *ctx = box->ctx;
+    struct osa_error failure = box->failure;
+    box_free(box);
+    if (created != NULL)
+        created(ctx, NULL, NULL, NULL, &failure);
+    else
+        destroyed(ctx, NULL);
+}
+
+static void delete_now(struct box *box);
+
+static void on_deleted(void *ctx, const struct http_reply *reply, const struct osa_error *error)
+{
+    struct box *box = ctx;
+    struct osa_error err = { 0 };
+    box->call = NULL;
+    if (error == NULL && (reply->status < 300 || reply->status == 404)) {
+        deleted(box);
+        return;
+    }
+    if (error != NULL)
+        err = *error;
+    else
+        (void)api_error(reply, "deleting a box", &err);
+    if (++box->delete_tries < DELETE_TRIES) {
+        osa_timer_arm(box->backend->loop, &box->timer,
+                      osa_deadline_after(DELETE_DELAY_NS << box->delete_tries));
+        return;
+    }
+    osa_log_error(OSA_LOG_ERROR, "boxlite",
+                  "a box stays; the next agent with this state directory deletes it", &err,
+                  OSA_S("box", box->name));
+    deleted(box);
+}
+
+static void delete_now(struct box *box)
+{
+    char path[API_PATH_MAX];
+    /* Without an answer to create there is only the name. */
+    (void)snprintf(path, sizeof(path), "/boxes/%s?force=true",
+                   box->id[0] != '\0' ? box->id : box->name);
+    box->call = api_delete(&box->backend->api, path, on_deleted, box);
+}
+
+static void begin_delete(struct box *box)
+{
+    box->state = BOX_DELETING;
+    http_cancel(OSA_TAKE(box->check));
+    osa_timer_disarm(&box->timer);
+    delete_now(box);
+}
+
+void box_destroy_op(struct backend_sandbox *base, done_fn done, void *ctx)
+{
+    struct box *box = box_of(base);
+    box->destroyed = done;
+    box->ctx = ctx;
+    if (box->failure.code == OSA_OK)
+        (void)osa_fail(&box->failure, OSA_ABORTED, 0, "sandbox was deleted");
+    begin_delete(box);
+}
+
+/* ---- is it alive? ---- */
+
+static void lose(struct box *box, const char *why)
+{
+    (void)osa_fail(&box->failure, OSA_ABORTED, 0, "sandbox ended: %s", why);
+    box->state = BOX_LOST;
+    osa_timer_disarm(&box->timer);
+    end_processes(box);
+    box->events->lost(box->events, box->failure.text);
+}
+
+static void on_checked(void *ctx, const struct http_reply *reply, const struct osa_error *error)
+{
+    struct box *box = ctx;
+    struct json_t *body = NULL;
+    struct osa_error err = { 0 };
+    box->check = NULL;
+    osa_timer_arm(box->backend->loop, &box->timer, osa_deadline_after(CHECK_NS));
+    enum osa_code code = api_parse(reply, error, "looking at a box", &body, &err);
+    if (code == OSA_NOT_FOUND) {
+        lose(box, "the server does not know its box any more");
+        return;
+    }
+    if (code != OSA_OK) { /* the machine goes on without its server */
+        if (error != NULL)
+            probe_server_lost(box->backend, &err);
+        return;
+    }
+    const char *status = io_json_text(body, "status");
+    bool ended =
+        status != NULL && (strcmp(status, "stopped") == 0 || strcmp(status, "failed") == 0);
+    io_json_free(body);
+    if (ended)
+        lose(box, "its virtual machine has stopped");
+}
+
+void box_check(struct box *box)
+{
+    char path[API_PATH_MAX];
+    if (box->state != BOX_READY || box->check != NULL)
+        return;
+    (void)snprintf(path, sizeof(path), "/boxes/%s", box->id);
+    box->check = api_get(&box->backend->api, path, API_REPLY_MAX, on_checked, box);
+}
+
+static void on_timer(struct osa_timer *timer)
+{
+    struct box *box = OSA_CONTAINER_OF(timer, struct box, timer);
+    if (box->state == BOX_DELETING)
+        delete_now(box);
+    else
+        box_check(box);
+}
+
+/* ---- the beginning ---- */
+
+/* @left: the server may have made the box all the same */
+static void create_failed(struct box *box, const struct osa_error *error, bool left)
+{
+    box->failure = *error;
+    box->failure.stage = "box";
+    if (left)
+        begin_delete(box);
+    else
+        deleted(box);
+}
+
+static void on_started(void *ctx, const struct http_reply *reply, const struct osa_error *error)
+{
+    struct box *box = ctx;
+    struct json_t *body = NULL;
+    struct osa_error err = { 0 };
+    box->call = NULL;
+    if (api_parse(reply, error, "starting the box", &body, &err) != OSA_OK) {
+        create_failed(box, &err, /* left= */ true);
+        return;
+    }
+    io_json_free(body);
+    box->state = BOX_READY;
+    osa_timer_arm(box->backend->loop, &box->timer, osa_deadline_after(CHECK_NS));
+    sandbox_created_fn created = box->created;
+    box->created = NULL;
+    created(box->ctx, &box->base, &box->isolation, &box->limits, NULL);
+}
+
+static void on_made(void *ctx, const struct http_reply *reply, const struct osa_error *error)
+{
+    struct box *box = ctx;
+    struct json_t *body = NULL;
+    struct osa_error err = { 0 };
+    char path[API_PATH_MAX];
+    box->call = NULL;
+    if (api_parse(reply, error, "making the box", &body, &err) != OSA_OK) {
+        bool refused = reply != NULL && reply->status >= 400 && reply->status < 500;
+        if (error != NULL)
+            probe_server_lost(box->backend, &err);
+        create_failed(box, &err, !refused);
+        return;
+    }
+    const char *id = io_json_text(body, "box_id");
+    if (!api_id_is_valid(id)) {
+        io_json_free(body);
+        (void)osa_fail(&err, OSA_INTERNAL, 0, "making the box: the server's answer has no box_id");
+        create_failed(box, &err, /* left= */ true);
+        return;
+    }
+    (void)snprintf(box->id, sizeof(box->id), "%s", id);
+    io_json_free(body);
+    (void)snprintf(path, sizeof(path), "/boxes/%s/start", box->id);
+    box->call =
+        api_post(&box->backend->api, path, NULL, box->backend->start_timeout_ns, on_started, box);
+}
+
+static void add_degraded(struct isolation *isolation, const char *text)
+{
+    size_t used = 0;
+    while (isolation->degraded[used] != '\0')
+        used += strlen(isolation->degraded + used) + 1;
+    size_t len = strlen(text) + 1;
+    if (used + len + 1 <= sizeof(isolation->degraded)) {
+        memcpy(isolation->degraded + used, text, len);
+        isolation->degraded[used + len] = '\0';
+    }
+}
+
+/* What the server's exec, used as it is, does not give. */
+static void tell_missing(struct isolation *isolation)
+{
+    add_degraded(isolation, "output is text: bytes that are not UTF-8 arrive as U+FFFD");
+    add_degraded(isolation, "an exit is told once all that hold the output have ended");
+    add_degraded(isolation, "the file-system policy is not enforced inside of the box");
+    add_degraded(isolation, "signals reach the process alone; escaped children end with the box");
+}
+
+static unsigned limit_bits(const struct resources *limits)
+{
+    return (limits->cpu_millis != 0 ? LIMIT_CPU : 0u) |
+           (limits->memory_bytes != 0 ? LIMIT_MEMORY : 0u) |
+           (limits->disk_bytes != 0 ? LIMIT_DISK : 0u);
+}
+
+void box_create_op(struct backend *base, const struct sandbox_spec *spec,
+                   struct sandbox_events *events, sandbox_created_fn done, void *ctx)
+{
+    struct boxlite *b = OSA_CONTAINER_OF(base, struct boxlite, base);
+    struct osa_error err = { 0 };
+    struct osa_buf body;
+    osa_buf_init(&body, API_BODY_MAX);
+    struct box *box = calloc(1, sizeof(*box));
+    if (box == NULL) {
+        (void)osa_fail_errno(&err, ENOMEM, "sandbox");
+        defer_created(b->loop, done, ctx, &err);
+        return;
+    }
+    (void)snprintf(box->name, sizeof(box->name), "%s%s", b->name_prefix, spec->id);
+    enum osa_code code = OSA_OK;
+    if (!b->info.available)
+        code = osa_fail(&err, OSA_UNAVAILABLE, 0, "%s", b->info.reason);
+    if (code == OSA_OK)
+        code = box_spec_write(b, spec, box->name, &body, &err);
+    if (code != OSA_OK) {
+        osa_buf_done(&body);
+        free(box);
+        defer_created(b->loop, done, ctx, &err);
+        return;
+    }
+    box->base.ops = base->ops;
+    box->backend = b;
+    box->events = events;
+    box->created = done;
+    box->ctx = ctx;
+    box->timer.fire = on_timer;
+    box->limits = spec->resources;
+    box->isolation = b->info.isolation;
+    box->isolation.enforced_limits = limit_bits(&spec->resources);
+    tell_missing(&box->isolation);
+    DL_APPEND(b->boxes, box);
+    box->call = api_post(&b->api, "/boxes", &body, API_CALL_NS, on_made, box);
+    osa_buf_done(&body);
+}
