@@ -16,6 +16,7 @@ OURS = {
     "base": {"base"},
     "io": {"io", "base"},
     "rpc": {"rpc", "base"},
+    "tar": {"tar", "base"},
     "policy": {"policy", "io/yaml.h", "base"},
     "wire": {"wire", "policy", "base"},
     "backends": {"backends", "policy", "io", "base"},
@@ -26,8 +27,8 @@ OURS = {
     "egress": {"egress", "policy", "io", "base"},
     "agent": {"agent", "egress", "backends", "wire", "policy", "rpc", "io", "base"},
     "driver": {"driver", "backends", "wire", "policy", "rpc", "io", "base"},
-    "launcher": {"launcher", "policy/plan.h", "base"},
-    "cli": {"cli", "wire", "policy", "rpc", "base"},
+    "launcher": {"launcher", "policy/plan.h", "tar", "base"},
+    "cli": {"cli", "wire", "policy", "rpc", "tar", "base"},
 }
 # Subfolders that only they themselves, and the programs, may include.
 PRIVATE = {"backends/process", "backends/boxlite", "backends/fake"}
