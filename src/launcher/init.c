@@ -10,8 +10,8 @@
  *   4. no_new_privs, then Landlock: processes inherit one domain, so that those of a sandbox may
  *      signal each other while none reaches out. Nothing is mounted from here on;
  *   5. READY.
- * From then on init serves SPAWN, GROUP_SIGNAL, KILL_ALL and CONNECT, answers calls that filters
- * refuse, and reaps. A child that init did not
+ * From then on init serves SPAWN, GROUP_SIGNAL, KILL_ALL, CONNECT and COPY, answers calls that
+ * filters refuse, and reaps. A child that init did not
  * make is an orphan of the direct process's tree; keepers (launcher/children.h) hold the others'.
  * A keeper that dies by a signal was killed by the workload it watches: init gives up, and its
  * ending ends the sandbox.
@@ -20,6 +20,7 @@
 
 #include "base/fd.h"
 #include "launcher/children.h"
+#include "launcher/copy.h"
 #include "launcher/landlock.h"
 #include "launcher/listeners.h"
 #include "launcher/mounts_plan.h"
@@ -41,7 +42,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum child_tag { CHILD_PROCESS, CHILD_KEEPER };
+enum child_tag { CHILD_PROCESS, CHILD_KEEPER, CHILD_COPIER };
 
 struct init {
     int sock;      /* owned */
@@ -308,13 +309,13 @@ static void send_done(const struct init *init, uint64_t key, int sys_errno)
 
 /*
  * kill(-1) reaches all of the namespace but pid 1 in one go: no fork slips through, kill(2). But not
- * where keepers stand for other trees.
+ * where keepers stand for other trees, or copiers are at work.
  */
 static void handle_kill_all(struct init *init, const struct wire_packet *packet)
 {
     for (size_t i = 0; i < init->children.size; i++) {
         const struct pid_entry *entry = &init->children.slots[i];
-        if (entry->pid != 0 && entry->tag == CHILD_KEEPER) {
+        if (entry->pid != 0 && entry->tag != CHILD_PROCESS) {
             send_done(init, packet->head.key, EBUSY);
             return;
         }
@@ -359,6 +360,30 @@ static void handle_connect(const struct init *init, const struct wire_packet *pa
     (void)wire_send(init->sock, &head, NULL, 0, &fd, 1, 0);
 }
 
+static void handle_copy(struct init *init, const struct wire_packet *packet)
+{
+    const struct copy_plan *plan = copy_plan_check(packet->body, packet->head.length);
+    struct start_report report = { .stage = LAUNCH_STAGE_PROTOCOL, .sys_errno = EBADMSG };
+    struct started started;
+    uint64_t key = packet->head.key;
+    if (plan == NULL) {
+        report_failed(init->sock, key, &report);
+        return;
+    }
+    if (init->kill_all || !pid_table_reserve(&init->children)) { /* it would be killed, too */
+        report = (struct start_report){ .stage = LAUNCH_STAGE_FORK, .sys_errno = EAGAIN };
+        report_failed(init->sock, key, &report);
+        return;
+    }
+    if (copy_start(init->plan, &init->identity, plan, packet, &started, &report) < 0) {
+        report_failed(init->sock, key, &report);
+        return;
+    }
+    pid_table_put(&init->children,
+                  (struct pid_entry){ .pid = started.pid, .tag = CHILD_COPIER, .key = key });
+    report_started(init->sock, key, &started, /* keeper_pidfd= */ -1);
+}
+
 static void handle_packet(struct init *init)
 {
     struct wire_packet packet;
@@ -380,6 +405,9 @@ static void handle_packet(struct init *init)
     case LAUNCHER_CONNECT:
         handle_connect(init, &packet);
         break;
+    case LAUNCHER_COPY:
+        handle_copy(init, &packet);
+        break;
     default:
         end(init, 1);
     }
@@ -397,7 +425,7 @@ static void reap(struct init *init)
             continue; /* an orphan */
         struct pid_entry child = *entry;
         pid_table_remove(&init->children, entry);
-        if (child.tag == CHILD_PROCESS)
+        if (child.tag != CHILD_KEEPER)
             report_exited(init->sock, child.key, status, &usage);
         else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
             end(init, 1);

@@ -73,6 +73,17 @@ const struct launch_plan *launch_plan_check(const void *data, size_t len)
     return good ? plan : NULL;
 }
 
+const struct copy_plan *copy_plan_check(const void *data, size_t len)
+{
+    const struct copy_plan *plan = data;
+    const size_t head = sizeof(*plan);
+    if (len < head || len > PLAN_MAX_BYTES || plan->magic != COPY_PLAN_MAGIC || plan->size != len)
+        return NULL;
+    bool good = text_fits(plan, plan->path, head, len) && plan->path.length > 1 &&
+                plan_text(plan, plan->path)[0] == '/' && text_fits(plan, plan->user, head, len);
+    return good ? plan : NULL;
+}
+
 void plan_string_list(const void *plan, struct plan_strings list, const char **ret_list)
 {
     const char *at = plan_bytes(plan, list.bytes);

@@ -17,6 +17,7 @@
 
 #define LAUNCH_PLAN_MAGIC 0x504e4c4fu  /* "OLNP" */
 #define SANDBOX_PLAN_MAGIC 0x504e5353u /* "SSNP" */
+#define COPY_PLAN_MAGIC 0x504e5043u    /* "CPNP" */
 /* argv and env may have 2 MiB together, as Linux allows by default; the rest is small. */
 #define PLAN_MAX_BYTES (4u << 20)
 #define PLAN_MAX_RLIMITS 32u
@@ -117,6 +118,26 @@ struct launch_plan {
     uint16_t columns;
 };
 
+/* struct copy_plan.flags */
+enum {
+    COPY_IN = 1u << 0, /* unpack; else pack */
+};
+
+/**
+ * struct copy_plan - One copy, by a copier inside the sandbox. The stream's and the report's
+ * descriptors come along, then those of @cgroup_fds
+ * @path: absolute
+ * @user: as in struct launch_plan
+ */
+struct copy_plan {
+    uint32_t magic;
+    uint32_t size;
+    uint32_t flags;
+    struct plan_blob path;
+    struct plan_blob user;
+    uint32_t cgroup_fds;
+};
+
 /**
  * sandbox_plan_check() - Is @data a whole, consistent plan?
  * Every offset, length, count and terminating NUL is checked, so that readers need not.
@@ -127,6 +148,9 @@ const struct sandbox_plan *sandbox_plan_check(const void *data, size_t len);
 
 /** launch_plan_check() - As sandbox_plan_check() */
 const struct launch_plan *launch_plan_check(const void *data, size_t len);
+
+/** copy_plan_check() - As sandbox_plan_check() */
+const struct copy_plan *copy_plan_check(const void *data, size_t len);
 
 /** plan_bytes() - Start of a blob of a checked plan; NULL when absent */
 static inline const void *plan_bytes(const void *plan, struct plan_blob blob)

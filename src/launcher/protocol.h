@@ -10,7 +10,8 @@
  *   zygote → agent   PROBED once at its start; CREATED (pidfd) or FAILED; GONE, when the init is dead
  *                    and all that it left behind is, too
  *   init → agent     READY or FAILED, once
- *   agent → init     SPAWN (launch plan; stdio and cgroup descriptors), GROUP_SIGNAL, KILL_ALL, CONNECT
+ *   agent → init     SPAWN (launch plan; stdio and cgroup descriptors), GROUP_SIGNAL, KILL_ALL, CONNECT,
+ *                    COPY (copy plan; stream, report and cgroup descriptors)
  *   init → agent     SPAWNED (pidfd; keeper's pidfd; terminal) or FAILED; EXITED; DENIED; DONE
  *
  * A keeper speaks on its init's socket; `key` tells which process or request a message is about.
@@ -41,6 +42,7 @@ enum launcher_type {
     LAUNCHER_CONNECT,
     LAUNCHER_DONE,
     LAUNCHER_DENIED,
+    LAUNCHER_COPY,
 };
 
 /* Steps of a start, in order; launch_stage_name() has the names that users see. */
@@ -169,6 +171,16 @@ struct launcher_connect {
     uint16_t is_ipv6;
     uint32_t reserved;
     uint8_t address[16]; /* network order; the first 4 for IPv4 */
+};
+
+/*
+ * What a copier that fails writes into its report descriptor before it exits with 1; a copier that
+ * exits with 0 writes nothing. It handles hostile data: the agent believes no field unchecked.
+ */
+struct copy_report {
+    uint32_t code; /* enum osa_code */
+    int32_t sys_errno;
+    char text[512]; /* NUL-terminated */
 };
 
 /* What a start that failed left to say, as body of FAILED after the head: one NUL-terminated text. */

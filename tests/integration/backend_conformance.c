@@ -5,12 +5,15 @@
 #include "base/clock.h"
 #include "policy/document.h"
 
-#include "cmocka_all.h"
+#include "tar_build.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define PATIENCE_NS (20 * OSA_NS_PER_SEC)
 #define TERM 15
@@ -658,6 +661,144 @@ static void test_stats_and_limits(void **state)
     box_close(&box);
 }
 
+/* ---- copies ---- */
+
+/* A copy: the answers, and our end of the stream. */
+struct copying {
+    struct answer opened;
+    struct answer done;
+    int fd;
+};
+
+static void on_opened(void *ctx, int fd, const struct osa_error *error)
+{
+    struct copying *copying = ctx;
+    assert_true((fd < 0) == (error != NULL));
+    copying->fd = fd;
+    on_done(&copying->opened, error);
+}
+
+static void on_copied(void *ctx, const struct osa_error *error)
+{
+    struct copying *copying = ctx;
+    assert_int_equal(copying->opened.calls, 1); /* and it was a success */
+    assert_int_equal(copying->opened.error.code, OSA_OK);
+    on_done(&copying->done, error);
+}
+
+/* Return: false where there are no copies, which is checked. */
+static bool copy(struct box *box, struct copying *copying, bool in, const char *path)
+{
+    *copying = (struct copying){ .fd = -1 };
+    box->sandbox->ops->sandbox_copy(box->sandbox, in, path, "", on_opened, on_copied, copying);
+    assert_int_equal(copying->opened.calls, 0);
+    if (has(BACKEND_CAP_COPY))
+        return true;
+    turn_until(&copying->opened.calls, 1, "sandbox_copy");
+    turn_for_ms(20);
+    assert_int_equal(copying->opened.error.code, OSA_UNIMPLEMENTED);
+    assert_int_equal(copying->done.calls, 0);
+    return false;
+}
+
+static void wait_opened(struct copying *copying)
+{
+    turn_until(&copying->opened.calls, 1, "sandbox_copy");
+    if (copying->fd < 0)
+        fail_msg("sandbox_copy: %s", copying->opened.error.text);
+    assert_true((fcntl(copying->fd, F_GETFL) & O_NONBLOCK) != 0);
+    assert_true((fcntl(copying->fd, F_GETFD) & FD_CLOEXEC) != 0);
+}
+
+static void test_copy_in(void **state)
+{
+    static char data[300000];
+    struct box box;
+    struct copying copying;
+    struct osa_buf tar;
+    (void)state;
+    box_open(&box);
+    if (copy(&box, &copying, true, "/tmp")) {
+        wait_opened(&copying);
+        build_one(&tar, (struct member){
+                            .name = "conformance-copy", .data = data, .data_len = sizeof(data) });
+        for (size_t at = 0; at < tar.len;) {
+            ssize_t put = send(copying.fd, tar.data + at, tar.len - at, MSG_NOSIGNAL);
+            if (put < 0)
+                assert_int_equal(errno, EAGAIN);
+            at += put < 0 ? 0 : (size_t)put;
+            turn_for_ms(put < 0 ? 1 : 0);
+        }
+        assert_int_equal(copying.done.calls, 0); /* not before the end of the stream */
+        assert_int_equal(shutdown(copying.fd, SHUT_WR), 0);
+        turn_until(&copying.done.calls, 1, "the end of the copy");
+        assert_string_equal(copying.done.error.text, "");
+        (void)close(copying.fd);
+        osa_buf_done(&tar);
+    }
+    turn_for_ms(20);
+    assert_true(copying.done.calls <= 1);
+    box_close(&box);
+}
+
+static void test_copy_out(void **state)
+{
+    struct box box;
+    struct copying copying;
+    size_t total = 0;
+    (void)state;
+    box_open(&box);
+    if (copy(&box, &copying, false, "/usr/bin/env")) {
+        wait_opened(&copying);
+        char chunk[4096];
+        ssize_t got;
+        do {
+            turn_for_ms(1);
+            got = recv(copying.fd, chunk, sizeof(chunk), 0);
+            assert_true(got >= 0 || errno == EAGAIN);
+            total += got > 0 ? (size_t)got : 0;
+        } while (got != 0);
+        turn_until(&copying.done.calls, 1, "the end of the copy");
+        assert_string_equal(copying.done.error.text, "");
+        assert_true(total > 0);
+        (void)close(copying.fd);
+    }
+    box_close(&box);
+}
+
+/* Who closes early, or destroys the sandbox, gets one answer to each question and leaves nothing. */
+static void test_copy_broken_off(void **state)
+{
+    struct box box;
+    struct copying copying;
+    struct copying later;
+    (void)state;
+    unsigned before = open_fds();
+    box_open(&box);
+    if (copy(&box, &copying, true, "/tmp")) {
+        wait_opened(&copying);
+        (void)close(copying.fd);
+        turn_until(&copying.done.calls, 1, "the end of the copy");
+        (void)copy(&box, &copying, true, "/tmp");
+        wait_opened(&copying);
+        (void)copy(&box, &later, true, "/tmp"); /* not answered yet */
+        box_close(&box);
+        assert_int_equal(copying.done.calls, 1);
+        assert_int_equal(copying.done.error.code, OSA_ABORTED);
+        assert_int_equal(later.opened.calls, 1);
+        assert_int_equal(later.opened.error.code == OSA_OK ? later.done.error.code
+                                                           : later.opened.error.code,
+                         OSA_ABORTED);
+        (void)close(copying.fd);
+        if (later.fd >= 0)
+            (void)close(later.fd);
+    } else {
+        box_close(&box);
+    }
+    turn_for_ms(50);
+    assert_int_equal(open_fds(), before);
+}
+
 int conformance_run(const char *name, struct conformance *conformance)
 {
     const struct CMUnitTest tests[] = {
@@ -676,6 +817,9 @@ int conformance_run(const char *name, struct conformance *conformance)
         cmocka_unit_test(test_terminal),
         cmocka_unit_test(test_pause),
         cmocka_unit_test(test_stats_and_limits),
+        cmocka_unit_test(test_copy_in),
+        cmocka_unit_test(test_copy_out),
+        cmocka_unit_test(test_copy_broken_off),
     };
     subject = conformance;
     if (policy_document_default(&policy, NULL) != OSA_OK)

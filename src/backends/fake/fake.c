@@ -160,6 +160,7 @@ static void run_destroy(void *ctx)
 {
     struct destruction *destruction = ctx;
     struct fake_sandbox *sandbox = destruction->sandbox;
+    fake_streams_abandon(sandbox);
     end_all(sandbox, EXIT_REASON_SIGNALED);
     DL_DELETE(sandbox->backend->sandboxes, sandbox);
     sandbox->backend->sandbox_count--;
@@ -245,98 +246,6 @@ static void fake_sandbox_stats(struct backend_sandbox *s, stats_fn done, void *c
 void fake_process_stats(struct backend_process *p, stats_fn done, void *ctx)
 {
     stats_later(((struct fake_process *)p)->backend, 1, done, ctx);
-}
-
-/* ---- byte streams: a socket whose other end echoes, or takes and gives an archive ---- */
-
-struct stream_later {
-    struct fake_backend *backend;
-    stream_fn opened;
-    done_fn done;
-    void *ctx;
-    bool write;
-    bool refuse;
-    int fd;
-    struct osa_source source;
-};
-
-static void finish_stream(struct stream_later *later)
-{
-    osa_source_remove(&later->source);
-    (void)close(later->fd);
-    if (later->done != NULL)
-        later->done(later->ctx, NULL);
-    free(later);
-}
-
-static void on_stream(struct osa_source *source, unsigned events)
-{
-    struct stream_later *later = OSA_CONTAINER_OF(source, struct stream_later, source);
-    char bytes[4096];
-    (void)events;
-    ssize_t got = read(later->fd, bytes, sizeof(bytes));
-    if (got <= 0)
-        finish_stream(later);
-    else if (later->done == NULL) /* a port: echo */
-        (void)osa_write_all(later->fd, bytes, (size_t)got);
-}
-
-static void run_stream(void *ctx)
-{
-    struct stream_later *later = ctx;
-    struct osa_error err = { 0 };
-    int pair[2];
-    if (later->refuse) {
-        (void)osa_fail(&err, OSA_UNAVAILABLE, 0, "nothing listens there");
-        later->opened(later->ctx, -1, &err);
-        free(later);
-        return;
-    }
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0)
-        abort();
-    (void)fcntl(pair[0], F_SETFD, FD_CLOEXEC);
-    (void)fcntl(pair[1], F_SETFD, FD_CLOEXEC);
-    (void)fcntl(pair[0], F_SETFL, O_NONBLOCK);
-    later->fd = pair[1];
-    later->source = (struct osa_source){ .fd = pair[1], .ready = on_stream };
-    if (osa_source_add(later->backend->loop, &later->source, OSA_READ, NULL) != OSA_OK)
-        abort();
-    bool read_only = later->done != NULL && !later->write;
-    later->opened(later->ctx, pair[0], NULL);
-    if (read_only) {
-        (void)osa_write_all(later->fd, "fake archive", 12);
-        finish_stream(later);
-    }
-}
-
-static void open_stream(struct stream_later value)
-{
-    struct stream_later *later = must(calloc(1, sizeof(*later)));
-    *later = value;
-    fake_later(later->backend, 0, run_stream, later);
-}
-
-/* Port 7 echoes; nothing listens on the others. */
-static void fake_sandbox_connect(struct backend_sandbox *s, const char *ip, uint16_t port,
-                                 stream_fn done, void *ctx)
-{
-    (void)ip;
-    open_stream((struct stream_later){ .backend = ((struct fake_sandbox *)s)->backend,
-                                       .opened = done,
-                                       .ctx = ctx,
-                                       .refuse = port != 7 });
-}
-
-static void fake_sandbox_copy(struct backend_sandbox *s, bool write, const char *path,
-                              const char *user, stream_fn opened, done_fn done, void *ctx)
-{
-    (void)user;
-    open_stream((struct stream_later){ .backend = ((struct fake_sandbox *)s)->backend,
-                                       .opened = opened,
-                                       .done = done,
-                                       .ctx = ctx,
-                                       .write = write,
-                                       .refuse = strcmp(path, "/none") == 0 });
 }
 
 /* ---- for tests ---- */

@@ -24,6 +24,7 @@ struct fake_sandbox {
     bool paused;
     bool lost;
     struct fake_process *processes;
+    struct fake_stream *streams;
     struct fake_sandbox *prev, *next;
 };
 
@@ -66,6 +67,18 @@ void fake_process_run(struct fake_process *process);
 void fake_process_end(struct fake_process *process, enum exit_reason reason, int code, int signal);
 /** fake_process_close() - Report the end of both streams, once */
 void fake_process_close(struct fake_process *process);
+
+/* ---- fake_stream.c ---- */
+
+/** fake_streams_abandon() - Answer those under way: the sandbox ends */
+void fake_streams_abandon(struct fake_sandbox *sandbox);
+
+/** fake_sandbox_connect() - As backend_ops.sandbox_connect; port 7 echoes, nothing listens on the others */
+void fake_sandbox_connect(struct backend_sandbox *s, const char *ip, uint16_t port, stream_fn done,
+                          void *ctx);
+/** fake_sandbox_copy() - As backend_ops.sandbox_copy; takes anything, gives "fake archive"; not at "/none" */
+void fake_sandbox_copy(struct backend_sandbox *s, bool write, const char *path, const char *user,
+                       stream_fn opened, done_fn done, void *ctx);
 
 /* The slots of the ops table that concern processes. */
 /** fake_spawn() - As backend_ops.spawn */

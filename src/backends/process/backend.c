@@ -114,7 +114,7 @@ static void fill_info(struct process_backend *b, enum isolation_level max)
     isolation->tree_kill = own_pids ? TREE_KILL_PID_NAMESPACE : TREE_KILL_SWEEP;
     info->capabilities = BACKEND_CAP_RLIMITS | BACKEND_CAP_TTY | BACKEND_CAP_ANY_SIGNAL |
                          BACKEND_CAP_GROUP_SIGNAL | BACKEND_CAP_TREE_SIGNAL |
-                         BACKEND_CAP_TREE_KILL | BACKEND_CAP_RUSAGE;
+                         BACKEND_CAP_TREE_KILL | BACKEND_CAP_RUSAGE | BACKEND_CAP_COPY;
     if (geteuid() == 0)
         info->capabilities |= BACKEND_CAP_USER;
     if (isolation->landlock_abi > 0 || isolation->level > ISOLATION_RESTRICTED)

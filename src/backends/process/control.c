@@ -55,10 +55,11 @@ static int sweep_tree(const struct process *p, int signo)
         return keeper <= 0 ? -1 : sweep_descendants(keeper, signo, NULL, 0);
     }
     pid_t init = pidfd_pid(s->init_pidfd);
-    OSA_AUTO(osa_free) pid_t *others = calloc(HASH_COUNT(s->processes) + 1, sizeof(*others));
+    OSA_AUTO(osa_free)
+    pid_t *others = calloc(HASH_COUNT(s->processes) + copy_count(s) + 1, sizeof(*others));
     if (init <= 0 || others == NULL)
         return -1;
-    size_t count = 0;
+    size_t count = copy_pids(s, others);
     for (struct process *other = s->processes; other != NULL; other = other->hh.next) {
         pid_t keeper = other->keeper_pidfd >= 0 ? pidfd_pid(other->keeper_pidfd) : -1;
         if (keeper > 0)
@@ -168,7 +169,7 @@ static bool kill_by_init(struct process *p)
 {
     struct sandbox *s = p->sandbox;
     if (p->keeper_pidfd >= 0 || (s->isolation.namespaces & NAMESPACE_PID) == 0 ||
-        HASH_COUNT(s->processes) != 1)
+        HASH_COUNT(s->processes) != 1 || copy_count(s) != 0)
         return false;
     struct osa_error ignored;
     struct launcher_message head = { .type = LAUNCHER_KILL_ALL, .key = p->key };

@@ -22,6 +22,7 @@
 struct sandbox;
 struct process;
 struct reach; /* reach.c */
+struct copy;  /* copy.c */
 
 /* struct process_backend.loop's children: sandboxes by key, the key being their name on the wire. */
 struct process_backend {
@@ -81,6 +82,7 @@ struct sandbox {
     struct osa_timer patience;
     struct process *processes; /* uthash by key */
     struct reach *reaches;     /* uthash by key: connections that await their socket */
+    struct copy *copies;       /* uthash by key: copiers that have not been reaped */
     struct process *direct;    /* whose tree hangs on init itself; others have keepers */
     bool tree_busy;            /* a former direct process's tree is not known to be empty */
 };
@@ -244,8 +246,11 @@ enum osa_code resources_open_sandbox(struct sandbox *s, const struct sandbox_spe
 enum osa_code resources_open_process(struct process *p, const struct process_spec *spec,
                                      struct osa_error *err);
 
-/** resources_entry_fds() - Files that the child joins by. @ret_fds: room for CGROUP_PROCS_MAX + 1. Return: how many */
-unsigned resources_entry_fds(const struct process *p, int *ret_fds);
+/** resources_open_copy() - The cgroup of a copier, below the sandbox's; *ret stays NULL where there are none */
+enum osa_code resources_open_copy(struct sandbox *s, struct cgroup **ret, struct osa_error *err);
+
+/** resources_entry_fds() - Files that a child joins @cgroup by; NULL is fine. @ret_fds: room for CGROUP_PROCS_MAX + 1. Return: how many */
+unsigned resources_entry_fds(const struct cgroup *cgroup, int *ret_fds);
 
 /** resources_can_kill() - Does the cgroup of the process hold and kill its tree? */
 bool resources_can_kill(const struct process *p);
@@ -288,6 +293,24 @@ void reach_abandon(struct sandbox *s);
 /** sandbox_connect_op() - Slot sandbox_connect of struct backend_ops */
 void sandbox_connect_op(struct backend_sandbox *base, const char *ip, uint16_t port, stream_fn done,
                         void *ctx);
+
+/* ---- copy.c ---- */
+
+/** copy_find() - The copy with that key. Return: NULL: none */
+struct copy *copy_find(const struct sandbox *s, uint64_t key);
+
+/** copy_on_packet() - SPAWNED, FAILED or EXITED of a copier. Frees @copy, unless that was SPAWNED */
+void copy_on_packet(struct copy *copy, struct wire_packet *packet);
+
+/** copy_abandon() - Answer all copies under way: the sandbox ends */
+void copy_abandon(struct sandbox *s);
+
+/** copy_count() - Copies under way */
+size_t copy_count(const struct sandbox *s);
+
+/** copy_pids() - Pids of copiers as the agent numbers them. @ret: room for copy_count(). Return: how many */
+size_t copy_pids(const struct sandbox *s, pid_t *ret);
+
 /** sandbox_copy_op() - Slot sandbox_copy of struct backend_ops */
 void sandbox_copy_op(struct backend_sandbox *base, bool write, const char *path, const char *user,
                      stream_fn opened, done_fn done, void *ctx);

@@ -97,6 +97,24 @@ enum osa_code plan_build_launch(struct plan_builder *ret, const struct process_s
     return OSA_OK;
 }
 
+enum osa_code plan_build_copy(struct plan_builder *ret, bool in, const char *path, const char *user,
+                              uint32_t cgroup_fds, struct osa_error *err)
+{
+    struct osa_buf *buf = &ret->buf;
+    struct copy_plan plan = { .magic = COPY_PLAN_MAGIC,
+                              .flags = in ? COPY_IN : 0u,
+                              .cgroup_fds = cgroup_fds };
+    osa_buf_init(buf, 64u << 10); /* two strings, which the agent has bounded */
+    (void)osa_buf_add(buf, &plan, sizeof(plan));
+    plan.path = plan_add_text(buf, path);
+    plan.user = plan_add_text(buf, user);
+    if (buf->failed)
+        return osa_fail_errno(err, ENOMEM, "copy plan");
+    plan.size = (uint32_t)buf->len;
+    memcpy(buf->data, &plan, sizeof(plan));
+    return OSA_OK;
+}
+
 void plan_builder_done(struct plan_builder *builder)
 {
     osa_buf_done(&builder->buf);

@@ -51,5 +51,14 @@ OSA_MUST_CHECK enum osa_code plan_build_launch(struct plan_builder *ret,
                                                bool tty_given, uint32_t cgroup_fds,
                                                struct osa_error *err);
 
+/**
+ * plan_build_copy() - struct copy_plan
+ * @user: "" for the sandbox's
+ * Return: as plan_build_sandbox()
+ */
+OSA_MUST_CHECK enum osa_code plan_build_copy(struct plan_builder *ret, bool in, const char *path,
+                                             const char *user, uint32_t cgroup_fds,
+                                             struct osa_error *err);
+
 /** plan_builder_done() - Free the plan */
 void plan_builder_done(struct plan_builder *builder);

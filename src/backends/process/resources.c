@@ -7,6 +7,7 @@
 #include "backends/process/cgroup.h"
 #include "backends/process/internal.h"
 #include "base/clock.h"
+#include "base/id.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -121,13 +122,23 @@ enum osa_code resources_open_process(struct process *p, const struct process_spe
                               err);
 }
 
-unsigned resources_entry_fds(const struct process *p, int *ret_fds)
+enum osa_code resources_open_copy(struct sandbox *s, struct cgroup **ret, struct osa_error *err)
+{
+    static const struct resources none = { 0 }; /* the sandbox's own hold for it as well */
+    char id[OSA_ID_SIZE];
+    if (s->cgroup == NULL)
+        return OSA_OK;
+    osa_id_new('c', id);
+    return cgroup_process_new(s->cgroup, id, &none, NULL, ret, err);
+}
+
+unsigned resources_entry_fds(const struct cgroup *cgroup, int *ret_fds)
 {
     struct cgroup_entry entry;
     unsigned count = 0;
-    if (p->cgroup == NULL)
+    if (cgroup == NULL)
         return 0;
-    cgroup_process_entry(p->cgroup, &entry);
+    cgroup_process_entry(cgroup, &entry);
     if (entry.v2_procs_fd >= 0)
         ret_fds[count++] = entry.v2_procs_fd;
     for (unsigned i = 0; i < entry.procs_count; i++)

@@ -88,6 +88,7 @@ static void begin_end(struct sandbox *s, bool kill_now)
     channel_close(&s->init);
     resources_abandon(s);
     reach_abandon(s);
+    copy_abandon(s);
     if (s->paused) /* frozen members of a v1 cgroup would not even die */
         (void)!cgroup_kill(s->cgroup, &(struct osa_error){ 0 });
     if (kill_now)
@@ -222,8 +223,11 @@ static void on_init_packet(struct channel *channel, struct wire_packet *packet)
     }
     struct process *p;
     HASH_FIND(hh, s->processes, &packet->head.key, sizeof(packet->head.key), p);
+    struct copy *copy = p == NULL ? copy_find(s, packet->head.key) : NULL;
     if (p != NULL)
         process_on_packet(p, packet);
+    else if (copy != NULL)
+        copy_on_packet(copy, packet);
     else if (packet->head.type == LAUNCHER_DONE)
         reach_on_done(s, packet);
 }

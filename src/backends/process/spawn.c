@@ -234,7 +234,7 @@ static enum osa_code send_spawn(struct process *p, const struct process_spec *sp
     int fds[3 + CGROUP_PROCS_MAX + 1];
     unsigned stdio = !spec->tty ? 3 : gets_terminal(p) ? 1 : 0;
     memcpy(fds, ends->fds, sizeof(ends->fds));
-    unsigned cgroups = resources_entry_fds(p, fds + stdio);
+    unsigned cgroups = resources_entry_fds(p->cgroup, fds + stdio);
     bool keeper = p != p->sandbox->direct && !resources_can_kill(p);
     enum osa_code code = plan_build_launch(&plan, spec, keeper, gets_terminal(p), cgroups, err);
     if (code == OSA_OK) {

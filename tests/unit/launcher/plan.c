@@ -107,6 +107,37 @@ static void sandbox_plan_bounds_its_filter(void **state)
     assert_non_null(sandbox_plan_check(&plan, sizeof(plan)));
 }
 
+static void copy_plan_needs_an_absolute_path(void **state)
+{
+    (void)state;
+    struct {
+        struct copy_plan head;
+        char path[8];
+        char user[8];
+    } plan = { .head = { .magic = COPY_PLAN_MAGIC, .size = sizeof(plan) },
+               .path = "/tmp",
+               .user = "nobody" };
+    const uint32_t path_at = (uint32_t)((char *)plan.path - (char *)&plan);
+    const uint32_t user_at = (uint32_t)((char *)plan.user - (char *)&plan);
+    plan.head.path = (struct plan_blob){ path_at, 5 };
+    plan.head.user = (struct plan_blob){ user_at, 7 };
+    assert_ptr_equal(copy_plan_check(&plan, sizeof(plan)), &plan.head);
+    assert_string_equal(plan_text(&plan, plan.head.user), "nobody");
+    assert_null(copy_plan_check(&plan, sizeof(plan.head) - 1));
+    plan.head.user.length = 6; /* not terminated */
+    assert_null(copy_plan_check(&plan, sizeof(plan)));
+    plan.head.user.length = 0; /* the sandbox's */
+    assert_non_null(copy_plan_check(&plan, sizeof(plan)));
+    plan.path[0] = 't';
+    assert_null(copy_plan_check(&plan, sizeof(plan)));
+    plan.path[0] = '/';
+    plan.head.path.length = 0;
+    assert_null(copy_plan_check(&plan, sizeof(plan)));
+    plan.head.path = (struct plan_blob){ path_at, 5 };
+    plan.head.magic = LAUNCH_PLAN_MAGIC;
+    assert_null(copy_plan_check(&plan, sizeof(plan)));
+}
+
 static struct wire_buffer buffer;
 
 static void make_pair(int socks[2])
@@ -206,6 +237,7 @@ int main(void)
         cmocka_unit_test(whole_plan_is_read),
         cmocka_unit_test(inconsistent_plan_is_refused),
         cmocka_unit_test(sandbox_plan_bounds_its_filter),
+        cmocka_unit_test(copy_plan_needs_an_absolute_path),
         cmocka_unit_test(packets_carry_bodies_and_descriptors),
         cmocka_unit_test(bad_packets_are_refused),
         cmocka_unit_test(pid_table_finds_what_is_in_it),
