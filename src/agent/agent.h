@@ -89,6 +89,10 @@ const struct agent_setup *agent_setup(const struct agent *agent);
 /** agent_state() - Of this moment */
 struct agent_state agent_state(const struct agent *agent);
 
+/** agent_check_accepting() - Does the agent start anything new? Return: OSA_OK; UNAVAILABLE while it drains */
+OSA_MUST_CHECK enum osa_code agent_check_accepting(const struct agent *agent,
+                                                   struct osa_error *err);
+
 /** agent_events() - The event ring; never NULL */
 struct events *agent_events(struct agent *agent);
 

@@ -55,10 +55,6 @@ struct agent {
 void agent_emit(struct agent *agent, enum event_type type, const char *sandbox_id,
                 const char *process_id, const char *message);
 
-/** agent_check_accepting() - UNAVAILABLE while draining */
-OSA_MUST_CHECK enum osa_code agent_check_accepting(const struct agent *agent,
-                                                   struct osa_error *err);
-
 /** agent_reserve() - Change one sandbox's share of the capacity. RESOURCE_EXHAUSTED when it does not fit */
 OSA_MUST_CHECK enum osa_code agent_reserve(struct agent *agent, const struct resources *before,
                                            const struct resources *after, struct osa_error *err);

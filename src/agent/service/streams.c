@@ -275,6 +275,10 @@ static void start_copy(struct stream *stream, const char *sandbox_id, const char
         fail(stream, &err);
         return;
     }
+    if (agent_check_accepting(service_of(stream->call)->agent, &err) != OSA_OK) {
+        fail(stream, &err);
+        return;
+    }
     struct sandbox *sandbox = usable_sandbox(stream, sandbox_id);
     if (sandbox == NULL)
         return;
