@@ -32,8 +32,8 @@ EVERYWHERE = {
 IN_SOURCES = [
     (r"fork|vfork|_Fork|daemon", ("src/launcher/",),
      "the launcher: a process that runs gRPC never forks"),
-    (r"posix_spawnp?", ("src/backends/process/launcher", "src/backends/process/linux_"),
-     "the launcher: it alone starts processes"),
+    (r"posix_spawnp?", ("src/backends/process/launcher", "src/base/linux_child"),
+     "the launcher, which alone starts what a client names, or osa_child_start()"),
     (r"getenv|secure_getenv", ("src/base/option", "src/base/paths", "src/base/service_manager", "src/cli/",
                                 "src/launcher/"),
      "the option table, which alone reads the environment"),
