@@ -30,6 +30,8 @@ OURS = {
     "launcher": {"launcher", "policy/plan.h", "tar", "base"},
     "cli": {"cli", "wire", "policy", "rpc", "tar", "base"},
 }
+# Files that wire everything together.
+PROGRAMS = {"main", "program"}
 # Subfolders that only they themselves, and the programs, may include.
 PRIVATE = {"backends/process", "backends/boxlite", "backends/fake"}
 
@@ -77,7 +79,7 @@ def rule_of(folder):
 
 
 def check_ours(path, folder, header, headers):
-    if path.stem == "main" or folder == "":
+    if path.stem in PROGRAMS or folder == "":
         return None  # programs wire everything together
     if header not in headers:
         return f'"{header}" is not a header below src/; ours are included by their path from there'
@@ -98,7 +100,7 @@ def check_ours(path, folder, header, headers):
 def check_foreign(path, folder, header):
     known = [allowed for pattern, allowed in FOREIGN if re.fullmatch(pattern, header)]
     if known:
-        if any(within(folder, allowed) for allowed in known) or path.stem == "main":
+        if any(within(folder, allowed) for allowed in known) or path.stem in PROGRAMS:
             return None
         places = ", ".join(sorted(set().union(*known)))
         return f"<{header}> is foreign here; it may stand in src/ {places}"
