@@ -26,7 +26,7 @@ build_packages=(
     libprotobuf-c-dev libgrpc-dev libssl-dev libc-ares-dev zlib1g-dev
     libseccomp-dev libnl-3-dev
     libyaml-dev libjansson-dev uthash-dev libcmocka-dev
-    libcurl4-openssl-dev libwslay-dev
+    libcurl4-openssl-dev libwslay-dev node-llhttp
 )
 test_packages=(
     clang clang-format clang-tidy libclang-rt-dev shellcheck python3-venv
