@@ -131,7 +131,8 @@ struct isolation {
  * @isolation:  what a sandbox gets at most
  * @capabilities: BACKEND_CAP_* bits
  * @denial_sources: where refusals are seen and become events, separated by blanks: "network_log"
- *              (refused packets), "seccomp_notify" (refused system calls)
+ *              (refused packets), "seccomp_notify" (refused system calls),
+ *              "landlock_audit" (refused files, and what else Landlock holds)
  * @denial_gaps: sentences as in isolation.degraded: what is refused without an event, and why
  * @server_version, @server_url: boxlite only, else empty
  */

@@ -2,6 +2,7 @@
 #include "launcher/listeners.h"
 
 #include "base/fd.h"
+#include "base/rate.h"
 #include "launcher/wire.h"
 
 #include <errno.h>
@@ -24,7 +25,7 @@ struct listener {
     int fd; /* owned */
     uint32_t missed;
     uint64_t key;
-    int64_t credit_ns; /* may be told when this has come; it may lie back by BURST intervals */
+    struct osa_rate rate;
 };
 
 int listeners_open(void)
@@ -57,15 +58,9 @@ static int64_t now_ns(void)
 
 static bool may_tell(struct listener *listener, int sock)
 {
-    int64_t now = now_ns();
     int unread = 0;
-    if (listener->credit_ns < now - BURST * INTERVAL_NS)
-        listener->credit_ns = now - BURST * INTERVAL_NS;
-    if (listener->credit_ns + INTERVAL_NS > now || ioctl(sock, SIOCOUTQ, &unread) < 0 ||
-        unread > UNREAD_BYTES_MAX)
-        return false;
-    listener->credit_ns += INTERVAL_NS;
-    return true;
+    return ioctl(sock, SIOCOUTQ, &unread) == 0 && unread <= UNREAD_BYTES_MAX &&
+           osa_rate_take(&listener->rate, now_ns(), BURST, INTERVAL_NS);
 }
 
 static bool tell(struct listener *listener, int sock, struct launcher_denied *denied)

@@ -7,7 +7,10 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* unshare(1) with one namespace makes one refused call and says so. */
 #define REFUSED "unshare --uts true 2>/dev/null"
@@ -137,12 +140,49 @@ static void does_not_wait_for_the_agent(void **state)
     box_close(&box);
 }
 
+/* Where a mount namespace hides it there is nothing for Landlock to refuse. */
+static void refused_file_is_told(void **state)
+{
+    (void)state;
+    struct box box;
+    struct seen seen;
+    char path[] = "/var/tmp/osa-denials-XXXXXX";
+    char script[128];
+    char expected[128];
+    const struct backend_info *info = fixture_backend()->ops->info(fixture_backend());
+    if (strstr(info->denial_sources, "landlock_audit") == NULL ||
+        info->isolation.level != ISOLATION_RESTRICTED) {
+        print_message("skipped: Landlock's refusals cannot be read here, or it has none to make\n");
+        skip();
+    }
+    (void)mkdir("/var", 0755);
+    (void)mkdir("/var/tmp", 0777);
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(fchmod(fd, 0644), 0);
+    (void)close(fd);
+    box_open(&box);
+    (void)snprintf(script, sizeof(script), "cat %s 2>/dev/null || exit 7", path);
+    run(&box, &seen, script);
+    (void)unlink(path);
+    assert_int_equal(seen.exit.code, 7);
+    for (unsigned i = 0; i < 100 && seen.denied == 0; i++) /* the record goes its own way */
+        run_for_ms(10);
+    (void)snprintf(expected, sizeof(expected), "landlock: fs.read_file on %s by pid ", path);
+    if (seen.denied != 1 || strncmp(seen.denied_first, expected, strlen(expected)) != 0)
+        fail_msg("%u: %s", seen.denied, seen.denied_first);
+    assert_non_null(
+        strstr(seen.denied_first, " (cat): filesystem_policy.read_only would allow it"));
+    seen_done(&seen);
+    box_close(&box);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refused_call_is_told),        cmocka_unit_test(permitted_calls_are_not),
         cmocka_unit_test(each_process_has_its_own),    cmocka_unit_test(many_are_counted),
-        cmocka_unit_test(does_not_wait_for_the_agent),
+        cmocka_unit_test(does_not_wait_for_the_agent), cmocka_unit_test(refused_file_is_told),
     };
     if (!fixture_level(argc, argv))
         return 77;

@@ -10,6 +10,7 @@
  * one), a keeper of its own for each other; see launcher/init.c.
  */
 #include "backends/process/internal.h"
+#include "backends/process/landlock_log.h"
 #include "backends/process/landlock_plan.h"
 #include "backends/process/launcher.h"
 #include "backends/process/process.h"
@@ -140,6 +141,7 @@ static void close_op(struct backend *base)
     launcher_reap();
     owner_worker_free(b->owner_worker);
     cgroup_tree_close(b->cgroups);
+    landlock_log_close(b->landlock_log);
     osa_close_fd(&b->null_fd);
     for (size_t i = 0; b->hidden != NULL && b->hidden[i] != NULL; i++)
         free(b->hidden[i]);

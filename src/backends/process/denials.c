@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Refusals by the kernel that it tells us about: system calls here, packets in sandbox_network.c. */
 #include "backends/process/internal.h"
+#include "backends/process/landlock_log.h"
 #include "backends/process/seccomp_denial.h"
 #include "base/fd.h"
 
@@ -34,6 +35,20 @@ static void add_gap(struct backend_info *info, const char *sentence)
         memcpy(info->denial_gaps + used, sentence, len + 1);
 }
 
+static void probe_landlock(struct process_backend *b)
+{
+    char gap[160];
+    const char *why = "before Linux 6.15 Landlock refuses without a word (ABI 7)";
+    if (b->probe.landlock_abi >= 7)
+        b->landlock_log = landlock_log_open(b, &why);
+    if (b->landlock_log != NULL) {
+        add_source(&b->info, "landlock_audit");
+        return;
+    }
+    (void)snprintf(gap, sizeof(gap), "files: %s", why);
+    add_gap(&b->info, gap);
+}
+
 void denials_probe(struct process_backend *b)
 {
     struct backend_info *info = &b->info;
@@ -50,7 +65,7 @@ void denials_probe(struct process_backend *b)
                                             : "system calls: no listener can be had here (before "
                                               "Linux 5.0, or another one is around the agent)");
     if (info->isolation.landlock_abi != 0)
-        add_gap(info, "files: Landlock refuses without telling us");
+        probe_landlock(b);
 }
 
 void denials_on_packet(struct process *p, const struct launcher_denied *body)

@@ -10,6 +10,7 @@
 #include "backends/process/plan_build.h"
 #include "backends/process/seccomp_compile.h"
 #include "base/loop.h"
+#include "base/rate.h"
 #include "launcher/plan.h"
 #include "launcher/protocol.h"
 
@@ -34,6 +35,7 @@ struct process_backend {
     struct sandbox *sandboxes; /* uthash by key */
     uint64_t next_key;
     struct cgroup_tree *cgroups;                   /* owned; NULL: none at all */
+    struct landlock_log *landlock_log;             /* owned; NULL: not told here */
     struct osa_buf filters[SECCOMP_PROFILE_COUNT]; /* compiled when first wanted */
     char **hidden;                                 /* owned, NULL-terminated */
     struct owner_worker *owner_worker;             /* owned; NULL until a sandbox has a door */
@@ -67,6 +69,9 @@ struct sandbox {
     struct owners *owners; /* owned; NULL without a door */
     struct isolation isolation;
     struct seccomp_spec seccomp; /* of the filter of its processes */
+    uint64_t landlock_domain;    /* the kernel's number; 0 until its first refusal is told */
+    struct osa_rate landlock_rate;
+    uint32_t landlock_missed;
     struct resources limits;
     struct cgroup *cgroup; /* owned; NULL: none */
     bool paused;
@@ -273,7 +278,7 @@ void process_stats_op(struct backend_process *base, stats_fn done, void *ctx);
 
 /* ---- denials.c ---- */
 
-/** denials_probe() - Add to the info which refusals are seen here, and which are not and why */
+/** denials_probe() - Open sources of refusals; add to the info which are seen here, and which are not and why */
 void denials_probe(struct process_backend *b);
 
 /** denials_on_packet() - Init has refused a system call of the process's tree */

@@ -5,7 +5,6 @@
 #include "backends/backend.h"
 #include "base/buf.h"
 #include "launcher/plan.h"
-#include "launcher/protocol.h"
 
 /* The proxy's port inside each sandbox, where scripts made for OpenShell expect it. */
 #define SANDBOX_PROXY_PORT 3128
@@ -16,8 +15,19 @@ struct plan_builder {
 };
 
 /**
+ * struct plan_host - What the host gives
+ * @landlock_abi:  as probed; 0: none
+ * @landlock_log:  its refusals are read from the kernel's audit
+ * @seccomp_flags: of seccomp(2), as in struct sandbox_plan
+ */
+struct plan_host {
+    uint32_t landlock_abi;
+    bool landlock_log;
+    uint32_t seccomp_flags;
+};
+
+/**
  * plan_build_sandbox() - struct sandbox_plan from a spec
- * @probe:     what the host gives: Landlock's ABI, flags of filters
  * @filter:    struct sock_filter[] that every process loads; empty: none
  * @hidden:    host paths that no sandbox sees, NULL-terminated, or NULL
  * @isolation: level, namespaces and no_new_privs are what shall be in force; landlock_abi,
@@ -27,7 +37,7 @@ struct plan_builder {
  */
 OSA_MUST_CHECK enum osa_code
 plan_build_sandbox(struct plan_builder *ret, const struct sandbox_spec *spec,
-                   const struct launcher_probe *probe, const struct osa_buf *filter,
+                   const struct plan_host *host, const struct osa_buf *filter,
                    const char *const *hidden, struct isolation *isolation, struct osa_error *err);
 
 /** isolation_add_degraded() - One more sentence; one that does not fit is left out */

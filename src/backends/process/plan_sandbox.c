@@ -126,14 +126,15 @@ static enum osa_code add_mounts(struct osa_buf *buf, const struct sandbox_spec *
 }
 
 static enum osa_code add_landlock(struct osa_buf *buf, const struct sandbox_spec *spec,
-                                  const struct paths *paths, uint32_t abi,
+                                  const struct paths *paths, const struct plan_host *host,
                                   struct isolation *isolation, struct sandbox_plan *plan,
                                   struct osa_error *err)
 {
     const struct policy_landlock *wanted = &spec->policy->landlock;
     bool own_network = (isolation->namespaces & NAMESPACE_NET) != 0;
     const struct landlock_spec rules = {
-        .abi = abi,
+        .abi = host->landlock_abi,
+        .log = host->landlock_log,
         .paths = paths->items,
         .path_count = paths->count,
         .hard = wanted->hard_requirement,
@@ -172,7 +173,7 @@ static void choose_user(const struct sandbox_spec *spec, char *ret, size_t size)
 }
 
 enum osa_code plan_build_sandbox(struct plan_builder *ret, const struct sandbox_spec *spec,
-                                 const struct launcher_probe *probe, const struct osa_buf *filter,
+                                 const struct plan_host *host, const struct osa_buf *filter,
                                  const char *const *hidden, struct isolation *isolation,
                                  struct osa_error *err)
 {
@@ -180,7 +181,7 @@ enum osa_code plan_build_sandbox(struct plan_builder *ret, const struct sandbox_
     struct sandbox_plan plan = { .magic = SANDBOX_PLAN_MAGIC,
                                  .level = isolation->level,
                                  .namespaces = isolation->namespaces,
-                                 .seccomp_flags = probe->seccomp_flags };
+                                 .seccomp_flags = host->seccomp_flags };
     OSA_AUTO(paths_done) struct paths paths = { 0 };
     char user[512];
     osa_buf_init(buf, PLAN_MAX_BYTES);
@@ -201,8 +202,7 @@ enum osa_code plan_build_sandbox(struct plan_builder *ret, const struct sandbox_
         plan.hostname = plan_add_text(buf, spec->id);
     code = add_mounts(buf, spec, &paths, hidden, isolation, &plan, err);
     if (code == OSA_OK)
-        code = add_landlock(buf, spec, &paths, OSA_MIN(probe->landlock_abi, LANDLOCK_NEWEST_ABI),
-                            isolation, &plan, err);
+        code = add_landlock(buf, spec, &paths, host, isolation, &plan, err);
     if (code != OSA_OK)
         return code;
     if (buf->failed)

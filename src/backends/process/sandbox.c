@@ -299,9 +299,12 @@ static enum osa_code send_create(struct sandbox *s, const struct sandbox_spec *s
     code = choose_filter(s, spec, &filter, err);
     if (code != OSA_OK)
         return code;
+    const struct plan_host host = { .landlock_abi = s->backend->info.isolation.landlock_abi,
+                                    .landlock_log = s->backend->landlock_log != NULL,
+                                    .seccomp_flags = s->backend->probe.seccomp_flags };
     struct plan_builder plan;
-    code = plan_build_sandbox(&plan, spec, &s->backend->probe, filter,
-                              (const char *const *)s->backend->hidden, &s->isolation, err);
+    code = plan_build_sandbox(&plan, spec, &host, filter, (const char *const *)s->backend->hidden,
+                              &s->isolation, err);
     if (code == OSA_OK) {
         struct launcher_message head = { .type = LAUNCHER_CREATE, .key = s->key };
         code =
