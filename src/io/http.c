@@ -350,6 +350,10 @@ static bool fill_call(struct http_call *call, const struct http_request *request
         !add_header(call, "Accept: application/json") || !add_header(call, "Expect:") ||
         (client->authorization != NULL && !add_header(call, client->authorization)))
         return false;
+    /* On a connection that it used before, libcurl sends a request again when no answer comes: that
+     * would start a process twice. */
+    if (strcmp(request->method, "POST") == 0)
+        (void)curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     bool posts = strcmp(request->method, "POST") == 0 || request->body != NULL;
     if (posts) {
         size_t len = request->body != NULL ? request->body_len : 0;

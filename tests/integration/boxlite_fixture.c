@@ -119,7 +119,7 @@ void fixture_open(struct boxlite_fixture *fixture, const char *state_dir)
         .image = "debian:bookworm-slim",
         .state_dir = state_dir != NULL ? state_dir : fixture->folder,
         .wanted = true,
-        .start_timeout_ns = 10 * OSA_NS_PER_SEC,
+        .start_timeout_ns = 3 * OSA_NS_PER_SEC,
     };
     if (boxlite_backend_open(fixture->loop, &config, &fixture->backend, &err) != OSA_OK)
         fail_msg("boxlite_backend_open: %s", err.text);
