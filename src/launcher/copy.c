@@ -19,12 +19,10 @@
 #include "base/linux_sys.h"
 #include "launcher/confine.h"
 #include "tar/pack.h"
-#include "tar/path.h"
 #include "tar/unpack.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,11 +69,20 @@ static enum osa_code confine(const struct copier *c, struct osa_error *err)
     return rc == 0 ? OSA_OK : osa_fail(err, OSA_FAILED_PRECONDITION, -rc, "seccomp");
 }
 
+/* The request's path is at fault, not what lies below it. */
+static enum osa_code at_path(struct osa_error *err)
+{
+    memcpy(err->field, "path", 5);
+    return err->code;
+}
+
 static enum osa_code copy_in(const char *path, uint8_t *chunk, struct osa_error *err)
 {
     OSA_AUTO(osa_close_fd) int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0)
-        return tar_fail_path(err, errno, path, "cannot be opened as a directory");
+    if (dir < 0) {
+        (void)tar_fail_path(err, errno, path, "cannot be opened as a directory");
+        return at_path(err);
+    }
     const struct tar_unpack_options options = { .dir_fd = dir };
     struct tar_unpack *unpack = tar_unpack_new(&options);
     if (unpack == NULL)
@@ -98,52 +105,19 @@ static enum osa_code copy_in(const char *path, uint8_t *chunk, struct osa_error 
     return code;
 }
 
-/*
- * What to pack: the directory that holds it, and its name there. A slash at the end asks for what a
- * symbolic link leads to. @path is cut up.
- */
-static enum osa_code open_item(char *path, int *ret_dir, char *ret_item, const char **ret_name,
-                               struct osa_error *err)
-{
-    size_t len = strlen(path);
-    bool follow = len > 1 && path[len - 1] == '/';
-    while (len > 1 && path[len - 1] == '/')
-        path[--len] = '\0';
-    char *slash = strrchr(path, '/');
-    const char *name = slash + 1;
-    bool is_root = name[0] == '\0';
-    const char *parent = slash == path ? "/" : path;
-    if (!is_root && slash != path)
-        *slash = '\0';
-    if (strlen(name) > NAME_MAX)
-        return tar_fail_path(err, ENAMETOOLONG, name, "cannot be");
-    *ret_dir = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (*ret_dir < 0)
-        return tar_fail_path(err, errno, parent, "cannot be opened as a directory");
-    memcpy(ret_item, is_root ? "." : name, strlen(is_root ? "." : name) + 1);
-    if (follow)
-        memcpy(ret_item + strlen(ret_item), "/.", 3);
-    *ret_name = is_root ? "." : name;
-    return OSA_OK;
-}
-
 static enum osa_code copy_out(const char *path, uint8_t *chunk, struct osa_error *err)
 {
-    OSA_AUTO(osa_free) char *copy = strdup(path);
-    OSA_AUTO(osa_close_fd) int dir = -1;
-    char item[NAME_MAX + 3];
-    const char *name = NULL;
-    if (copy == NULL)
-        return osa_fail_errno(err, ENOMEM, "copier");
-    enum osa_code code = open_item(copy, &dir, item, &name, err);
+    struct tar_pack *pack;
+    enum osa_code code = tar_pack_open(path, NULL, &pack, err);
     if (code != OSA_OK)
-        return code;
-    struct tar_pack *pack = tar_pack_new(dir, item, name);
-    if (pack == NULL)
-        return osa_fail_errno(err, ENOMEM, "copier");
+        return at_path(err);
     size_t len = 1;
+    bool begun = false;
     while (code == OSA_OK && len > 0) {
         code = tar_pack_read(pack, chunk, CHUNK_BYTES, &len, err);
+        begun = begun || len > 0;
+        if (code != OSA_OK && !begun)
+            code = at_path(err);
         if (len > 0 && osa_write_all(STREAM_FD, chunk, len) < 0)
             code = osa_fail(err, OSA_ABORTED, 0, "the stream broke off");
     }
@@ -168,7 +142,9 @@ static void run(const struct copier *c)
     }
     if (code == OSA_OK)
         _exit(0);
-    struct copy_report report = { .code = code, .sys_errno = error.sys_errno };
+    struct copy_report report = { .code = code,
+                                  .sys_errno = error.sys_errno,
+                                  .at_path = error.field[0] != '\0' };
     memcpy(report.text, error.text, OSA_MIN(sizeof(report.text), sizeof(error.text)));
     (void)!write(report_fd, &report, sizeof(report));
     _exit(1);

@@ -180,7 +180,8 @@ struct launcher_connect {
 struct copy_report {
     uint32_t code; /* enum osa_code */
     int32_t sys_errno;
-    char text[512]; /* NUL-terminated */
+    uint32_t at_path; /* 1: the copy's own path is at fault */
+    char text[512];   /* NUL-terminated */
 };
 
 /* What a start that failed left to say, as body of FAILED after the head: one NUL-terminated text. */

@@ -3,6 +3,7 @@
 
 #include "base/fd.h"
 #include "tar/links.h"
+#include "tar/path.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -25,8 +26,9 @@ struct level {
  * next entry is looked for.
  */
 struct tar_pack {
-    int dir_fd; /* borrowed */
-    char *item; /* owned */
+    int dir_fd;  /* borrowed, or own_dir */
+    int own_dir; /* owned; -1 */
+    char *item;  /* owned */
     char path[TAR_PATH_MAX + 2];
     char link[TAR_PATH_MAX + 1];
     struct level levels[TAR_DEPTH_MAX];
@@ -47,6 +49,7 @@ struct tar_pack *tar_pack_new(int dir_fd, const char *item, const char *name)
     if (p == NULL)
         return NULL;
     p->dir_fd = dir_fd;
+    p->own_dir = -1;
     p->file = -1;
     osa_buf_init(&p->header, HEADER_MAX);
     p->item = strdup(item);
@@ -65,10 +68,55 @@ void tar_pack_free(struct tar_pack *p)
     while (p->depth > 0)
         (void)closedir(p->levels[--p->depth].dir);
     osa_close_fd(&p->file);
+    osa_close_fd(&p->own_dir);
     osa_buf_done(&p->header);
     tar_links_done(&p->links);
     free(p->item);
     free(p);
+}
+
+static bool is_dots(const char *name)
+{
+    return name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+enum osa_code tar_pack_open(const char *path, const char *name, struct tar_pack **ret,
+                            struct osa_error *err)
+{
+    OSA_AUTO(osa_free) char *copy = strdup(path);
+    OSA_AUTO(osa_free) char *item = malloc(strlen(path) + 3);
+    if (copy == NULL || item == NULL)
+        return osa_fail_errno(err, ENOMEM, "tar");
+    size_t len = strlen(copy);
+    while (len > 1 && copy[len - 1] == '/')
+        copy[--len] = '\0';
+    bool follow = len < strlen(path);
+    char *slash = strrchr(copy, '/');
+    const char *last = slash == NULL ? copy : slash + 1;
+    memcpy(item, last, strlen(last) + 1);
+    const char *parent = slash == NULL ? "." : slash == copy ? "/" : copy;
+    if (is_dots(item)) { /* the directory itself, however it is reached */
+        parent = path;
+        memcpy(item, ".", 2);
+    } else if (slash != NULL && slash != copy) {
+        *slash = '\0';
+    }
+    int dir = open(parent, TAR_OPEN_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return tar_fail_path(err, errno, parent, "cannot be opened as a directory");
+    struct tar_pack *p = tar_pack_new(dir, item, name != NULL ? name : item);
+    if (p == NULL) {
+        osa_close_fd(&dir);
+        return osa_fail_errno(err, ENOMEM, "tar");
+    }
+    p->own_dir = dir;
+    if (follow && !is_dots(item)) {
+        memcpy(item + strlen(item), "/.", 3);
+        free(p->item);
+        p->item = OSA_TAKE(item);
+    }
+    *ret = p;
+    return OSA_OK;
 }
 
 /* ---- one entry ---- */

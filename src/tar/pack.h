@@ -21,6 +21,15 @@ struct tar_pack;
 struct tar_pack *tar_pack_new(int dir_fd, const char *item, const char *name);
 
 /**
+ * tar_pack_open() - tar_pack_new() by a path of the caller's, which may lead through links
+ * @path: not empty. A slash at its end asks for what a symbolic link leads to; else it is packed itself
+ * @name: NULL: the path's last component; "." when that is none, as of "/" and ".."
+ * Return: OSA_OK; as tar_fail_path(). That nothing is there is known at the first read.
+ */
+OSA_MUST_CHECK enum osa_code tar_pack_open(const char *path, const char *name,
+                                           struct tar_pack **ret, struct osa_error *err);
+
+/**
  * tar_pack_read() - The next bytes of the archive
  * @ret_len: 0: it is complete
  * Return: OSA_OK; as tar_fail_path(); FAILED_PRECONDITION: something that is not packed; ABORTED: a

@@ -1,18 +1,18 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Copies by an independent client, against Python's and GNU's tar: what goes in comes out, and what
-breaks off on the way leaves nothing."""
+"""Copies and forwarded ports by an independent client: against Python's and GNU's tar what goes in comes
+out; what breaks off on the way leaves nothing; each direction of a connection ends by itself."""
 import concurrent.futures
 import io
 import os
 import pathlib
 import subprocess
 import tarfile
+import threading
 import time
-import unittest
 
 import harness
-from python_client import Code, PATIENCE, WithAgent, pb
+from python_client import Code, PATIENCE, Stub, WithAgent, pb
 
 import grpc  # after python_client, which finds it
 
@@ -185,6 +185,30 @@ class Copies(WithAgent):
         self.assertGreater(sum(len(m.data) for m in stream), 290 << 20)
         self.no_copiers()
 
+    def test_reader_that_waits(self):
+        """The copier has gone, the rest waits in its socket: no reason for the agent to be busy."""
+        # How much is under way between client and agent is theirs to choose; one size will fit.
+        sizes = range(200_000, 1_500_000, 50_000)
+        for size in sizes:
+            self.run_to_end("truncate", "-s", str(size), f"/tmp/{size}", sandbox=self.box)
+        channel = self.agent.channel(**{"grpc.http2.bdp_probe": 0, "grpc.http2.lookahead_bytes": 65536})
+        self.addCleanup(channel.close)
+        streams = [Stub(channel).CopyOut(pb.CopyOutRequest(sandbox_id=self.box, path=f"/tmp/{size}"))
+                   for size in sizes]
+        for stream in streams:
+            next(stream)
+        time.sleep(0.5)
+
+        def cpu():
+            stat = pathlib.Path(f"/proc/{self.agent.process.pid}/stat").read_text()
+            return sum(map(int, stat.rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+        before = cpu()
+        time.sleep(1)
+        self.assertLess(cpu() - before, 0.3)
+        for stream, size in zip(streams, sizes):
+            self.assertGreater(sum(len(m.data) for m in stream), size - 100_000)
+
     def test_many(self):
         content = os.urandom(200_000)
 
@@ -197,6 +221,66 @@ class Copies(WithAgent):
         with concurrent.futures.ThreadPoolExecutor(20) as pool:
             self.assertEqual(set(pool.map(one, range(40))), {True})
         self.no_copiers()
+
+
+class Forwards(WithAgent):
+    def serve(self, script):
+        """Runs a server in a sandbox that says "up" when it listens on 8123; returns (sandbox, process)."""
+        self.need("port_forward")
+        box = self.create().sandbox_id
+        process = self.spawn("/usr/bin/python3", "-c", "import socket\n"
+                             "s = socket.create_server(('127.0.0.1', 8123)); print('up', flush=True)\n"
+                             "c, _ = s.accept()\n" + script, sandbox=box).process_id
+        stream = self.attach(process)
+        for message in stream:
+            if b"up" in message.output.data:
+                break
+        stream.cancel()
+        return box, process
+
+    def start(self, box, **more):
+        return pb.PortForwardRequest(start=pb.PortForwardStart(sandbox_id=box, port=8123, **more))
+
+    def test_each_direction_ends_by_itself(self):
+        box, process = self.serve("c.sendall(b'bye'); c.shutdown(socket.SHUT_WR)\n"
+                                  "got = b''\nwhile d := c.recv(65536): got += d\n"
+                                  "print(len(got))")
+        ended = threading.Event()
+
+        def requests():
+            yield self.start(box, half_close=True)
+            ended.wait(PATIENCE)
+            for _ in range(20):
+                yield pb.PortForwardRequest(data=b"x" * 50_000)
+
+        answers = []
+        for answer in self.stub.PortForward(requests(), timeout=PATIENCE):
+            answers.append(answer)
+            if answer.end:
+                ended.set()
+        self.assertEqual(b"".join(a.data for a in answers), b"bye")
+        self.assertEqual([a.end for a in answers], [False] * (len(answers) - 1) + [True])
+        self.assertEqual(self.wait(process).code, 0)
+        out = b"".join(m.output.data for m in self.attach(process) if m.HasField("output"))
+        self.assertEqual(out, b"up\n1000000\n")
+
+    def test_broken_connection_ends_the_call(self):
+        box, process = self.serve("c.sendall(b'bye'); c.shutdown(socket.SHUT_WR)\n"
+                                  "import struct; c.recv(1)\n"
+                                  "c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, "
+                                  "struct.pack('ii', 1, 0)); c.close()")
+        ended = threading.Event()
+
+        def requests():
+            yield self.start(box, half_close=True)
+            ended.wait(PATIENCE)
+            yield pb.PortForwardRequest(data=b"x")
+            threading.Event().wait(PATIENCE)  # never half-closed
+
+        for answer in self.stub.PortForward(requests(), timeout=PATIENCE):
+            if answer.end:
+                ended.set()
+        self.assertEqual(self.wait(process).code, 0)
 
 
 class End(Copies):
@@ -212,7 +296,7 @@ class End(Copies):
         super().setUpClass()
 
     test_round_trip = test_codes = test_cancel = test_delete_meanwhile = None
-    test_slow_reader = test_many = None
+    test_slow_reader = test_reader_that_waits = test_many = None
 
     def test_term_meanwhile(self):
         stream = self.stub.CopyOut(pb.CopyOutRequest(sandbox_id=self.box, path="/usr"))

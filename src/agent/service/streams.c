@@ -29,6 +29,7 @@ enum stream_kind { STREAM_COPY_IN, STREAM_COPY_OUT, STREAM_FORWARD };
  * @blocked:  the client takes no more for now
  * @read_end: the socket has given all
  * @helper_done: copies: the helper has ended, well or with @error
+ * @half_ends: forwards: the end of one direction leaves the other
  * @bytes:    taken by the socket
  */
 struct stream {
@@ -46,6 +47,8 @@ struct stream {
     bool blocked;
     bool read_end;
     bool helper_done;
+    bool half_ends;
+    bool watched; /* the source is with the loop */
     bool finished;
     struct osa_error error;
     uint64_t bytes;
@@ -62,6 +65,7 @@ static void close_socket(struct stream *stream)
     if (stream->fd < 0)
         return;
     osa_source_remove(&stream->source);
+    stream->watched = false;
     osa_replace_fd(&stream->fd, -1);
 }
 
@@ -89,13 +93,29 @@ static struct stream *stream_new(struct rpc_call *call, enum stream_kind kind)
 
 /* ---- the socket ---- */
 
+/*
+ * While the client takes nothing, what has been sent from the other side waits in the socket. A
+ * source that is only muted would go on to report that the other side has closed; so it is removed.
+ */
 static void watch(struct stream *stream)
 {
+    struct osa_error err = { 0 };
     if (stream->fd < 0)
         return;
-    bool wants_read = stream->kind != STREAM_COPY_IN && !stream->blocked && !stream->read_end;
-    osa_source_set(&stream->source,
-                   (wants_read ? OSA_READ : 0) | (stream->out != NULL ? OSA_WRITE : 0));
+    bool may_read = stream->kind != STREAM_COPY_IN && !stream->read_end;
+    unsigned events = (may_read && !stream->blocked ? (unsigned)OSA_READ : 0u) |
+                      (stream->out != NULL ? (unsigned)OSA_WRITE : 0u);
+    if (may_read && events == 0) {
+        osa_source_remove(&stream->source);
+        stream->watched = false;
+    } else if (stream->watched) {
+        osa_source_set(&stream->source, events);
+    } else if (osa_source_add(service_of(stream->call)->loop, &stream->source, events, &err) ==
+               OSA_OK) {
+        stream->watched = true;
+    } else {
+        fail(stream, &err);
+    }
 }
 
 /* Copies end when the helper has ended and, outwards, everything has been sent. */
@@ -118,15 +138,26 @@ static void check_copy_end(struct stream *stream)
     }
 }
 
-static void read_ended(struct stream *stream)
+static void finish_forward(struct stream *stream)
+{
+    if (stream->finished)
+        return;
+    stream->finished = true;
+    close_socket(stream);
+    rpc_call_finish(stream->call);
+}
+
+static void read_ended(struct stream *stream, bool broken)
 {
     stream->read_end = true;
-    if (stream->kind == STREAM_FORWARD && !stream->finished) {
-        stream->finished = true;
-        close_socket(stream);
-        rpc_call_finish(stream->call);
-    } else {
+    if (stream->kind != STREAM_FORWARD) {
         check_copy_end(stream);
+    } else if (!stream->half_ends || broken || stream->shut) {
+        finish_forward(stream);
+    } else {
+        V1(PortForwardResponse) last = V1_INIT(PORT_FORWARD_RESPONSE);
+        last.end = true;
+        (void)rpc_call_send(stream->call, &last.base);
     }
 }
 
@@ -148,7 +179,7 @@ static void read_socket(struct stream *stream)
     if (got > 0)
         send_data(stream, chunk, (size_t)got);
     else if (got == 0 || (errno != EAGAIN && errno != EINTR))
-        read_ended(stream);
+        read_ended(stream, /* broken= */ got < 0);
 }
 
 /* After the last byte of the client: tell the other side. */
@@ -157,6 +188,8 @@ static void shut_when_drained(struct stream *stream)
     if (stream->half_closed && !stream->shut && stream->fd >= 0 && stream->out == NULL) {
         stream->shut = true;
         (void)shutdown(stream->fd, SHUT_WR);
+        if (stream->kind == STREAM_FORWARD && stream->read_end)
+            finish_forward(stream);
     }
 }
 
@@ -171,6 +204,8 @@ static void write_socket(struct stream *stream)
             return;
         if (put < 0) { /* nobody reads there: its end will be told by the other callback */
             stream->out_done = stream->out_len;
+            if (stream->kind == STREAM_FORWARD && stream->read_end)
+                finish_forward(stream);
             break;
         }
         stream->out_done += (size_t)put;
@@ -179,7 +214,7 @@ static void write_socket(struct stream *stream)
     free(stream->out);
     stream->out = NULL;
     shut_when_drained(stream);
-    if (!stream->half_closed)
+    if (!stream->half_closed && !stream->finished)
         rpc_call_read(stream->call);
 }
 
@@ -194,6 +229,9 @@ static void on_socket(struct osa_source *source, unsigned events)
         read_socket(stream);
     else if (stream->fd >= 0 && stream->kind == STREAM_COPY_IN && (events & OSA_HUP) != 0)
         close_socket(stream); /* the helper has gone; it will say why */
+    else if (stream->fd >= 0 && stream->kind == STREAM_FORWARD && stream->read_end &&
+             (events & OSA_HUP) != 0)
+        finish_forward(stream); /* broken: nothing goes there any more */
     watch(stream);
     stream_unref(stream);
 }
@@ -202,7 +240,6 @@ static void on_socket(struct osa_source *source, unsigned events)
 static void on_opened(void *ctx, int fd, const struct osa_error *error)
 {
     struct stream *stream = ctx;
-    struct osa_error err = { 0 };
     if (stream->call == NULL || stream->finished) {
         osa_replace_fd(&fd, -1);
         return;
@@ -213,11 +250,6 @@ static void on_opened(void *ctx, int fd, const struct osa_error *error)
     }
     stream->fd = fd;
     stream->source = (struct osa_source){ .fd = fd, .ready = on_socket };
-    if (osa_source_add(service_of(stream->call)->loop, &stream->source, 0, &err) != OSA_OK) {
-        osa_replace_fd(&stream->fd, -1);
-        fail(stream, &err);
-        return;
-    }
     if (stream->kind == STREAM_FORWARD)
         send_data(stream, NULL, 0);
     if (stream->kind != STREAM_COPY_OUT && !stream->half_closed)
@@ -375,6 +407,7 @@ static void start_forward(struct stream *stream, const V1(PortForwardStart) * st
     struct osa_error err = { 0 };
     const char *address = loopback_address(start->host);
     stream->started = true;
+    stream->half_ends = start->half_close;
     if (address == NULL)
         (void)osa_fail_field(&err, "start.host",
                              "'%.64s' is not a loopback address; use 127.0.0.0/8, ::1 or localhost",

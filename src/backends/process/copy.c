@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -78,6 +79,8 @@ static enum osa_code read_report(const struct copy *c, struct osa_error *err)
     clean_text(report.text, sizeof(report.text));
     (void)osa_fail(err, (enum osa_code)report.code, 0, "%s", report.text);
     err->sys_errno = report.sys_errno;
+    if (report.at_path != 0)
+        (void)snprintf(err->field, sizeof(err->field), "path");
     return err->code;
 }
 
