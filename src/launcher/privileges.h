@@ -120,6 +120,12 @@ enum privileges_leftover {
 };
 
 /**
+ * privileges_empty_bounding_set() - As far as the caller may; for init, whose children inherit it
+ * privileges_drop() makes sure of it, by a call for each capability that it still finds.
+ */
+void privileges_empty_bounding_set(void);
+
+/**
  * privileges_drop() - Become @id with no capability in any of the five sets, for ever
  * @id:      from identity_resolve()
  * @flags:   PRIVILEGES_* bits
