@@ -80,7 +80,8 @@ const struct cgroup_caps *cgroup_tree_caps(const struct cgroup_tree *tree);
 
 /**
  * struct cgroup_events - What a cgroup reports on the loop; the struct outlives the cgroup
- * @empty:      no process is left in it or below; may come again. Slot may be NULL. A process that
+ * @empty:      no process is left in it or below; may come again. Slot may be NULL, and be filled later,
+ *              before cgroup_watch_empty(). A process that
  *              lived for less than 20 ms on pure v1 may not be noticed: ask cgroup_is_empty() at its exit
  * @oom_killed: the kernel killed @count more members for want of memory. Slot may be NULL
  */
@@ -102,6 +103,13 @@ OSA_MUST_CHECK enum osa_code cgroup_sandbox_new(struct cgroup_tree *tree, const 
                                                 const struct resources *limits,
                                                 struct cgroup_events *events,
                                                 struct cgroup **ret_cgroup, struct osa_error *err);
+
+/**
+ * cgroup_watch_empty() - Report events->empty, which was NULL when @cg was made
+ * A watch that is there from the start wakes the loop twice for each process: at its entry and at its end.
+ * Return: OSA_OK; RESOURCE_EXHAUSTED: cgroup_kill() will be reported all the same, some milliseconds late.
+ */
+enum osa_code cgroup_watch_empty(struct cgroup *cg, struct osa_error *err);
 
 /** cgroup_process_new() - The cgroup of one process inside @sandbox; otherwise as cgroup_sandbox_new() */
 OSA_MUST_CHECK enum osa_code cgroup_process_new(struct cgroup *sandbox, const char *id,

@@ -250,20 +250,22 @@ enum osa_code cgroup_events_watch_oom(struct cgroup *cg, struct osa_error *err)
     return watch_oom_v1(cg, cg->dirs[memory], err);
 }
 
-enum osa_code cgroup_events_watch(struct cgroup *cg, struct osa_error *err)
+enum osa_code cgroup_watch_empty(struct cgroup *cg, struct osa_error *err)
 {
     struct cgroup_tree *tree = cg->tree;
-    if (cg->events == NULL || tree->life < 0)
+    if (cg->events == NULL || cg->events->empty == NULL || tree->life < 0)
         return OSA_OK;
     if (is_polled(cg) && tree->tick.heap_index == 0)
         cgroup_events_tick(tree);
-    if (cg->events->empty != NULL && tree->hierarchies[tree->life].v2) {
-        enum osa_code code =
-            watch_file(cg, cg->dirs[tree->life], "cgroup.events", WATCH_EMPTY, err);
-        if (code != OSA_OK)
-            return code;
-    }
-    return cgroup_events_watch_oom(cg, err);
+    if (!tree->hierarchies[tree->life].v2 || cg->empty_wd >= 0)
+        return OSA_OK;
+    return watch_file(cg, cg->dirs[tree->life], "cgroup.events", WATCH_EMPTY, err);
+}
+
+enum osa_code cgroup_events_watch(struct cgroup *cg, struct osa_error *err)
+{
+    enum osa_code code = cgroup_watch_empty(cg, err);
+    return code == OSA_OK ? cgroup_events_watch_oom(cg, err) : code;
 }
 
 static void unwatch(struct cgroup_tree *tree, int *wd)

@@ -232,8 +232,11 @@ void kill_tree_op(struct backend_process *base, done_fn done, void *ctx)
     if (!first || s->state != SANDBOX_READY) /* an ending sandbox answers when it is gone */
         return;
     struct osa_error ignored;
-    if (resources_can_kill(p) && cgroup_kill(p->cgroup, &ignored) == OSA_OK)
-        return; /* its events tell when nobody is left */
+    if (resources_can_kill(p)) {
+        resources_await_end(p);
+        if (cgroup_kill(p->cgroup, &ignored) == OSA_OK)
+            return;
+    }
     (void)osa_sys_pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0);
     if (kill_by_init(p))
         return;

@@ -257,6 +257,9 @@ enum osa_code resources_open_copy(struct sandbox *s, struct cgroup **ret, struct
 /** resources_entry_fds() - Files that a child joins @cgroup by; NULL is fine. @ret_fds: room for CGROUP_PROCS_MAX + 1. Return: how many */
 unsigned resources_entry_fds(const struct cgroup *cgroup, int *ret_fds);
 
+/** resources_await_end() - Call control_tree_empty() when the cgroup of the process, which it has, has no member */
+void resources_await_end(struct process *p);
+
 /** resources_can_kill() - Does the cgroup of the process hold and kill its tree? */
 bool resources_can_kill(const struct process *p);
 

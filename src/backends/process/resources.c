@@ -117,7 +117,7 @@ enum osa_code resources_open_process(struct process *p, const struct process_spe
         return wanted ? osa_fail(err, OSA_FAILED_PRECONDITION, 0, "spec.resources: %s", no_cgroup)
                       : OSA_OK;
     p->limits = spec->resources;
-    p->cgroup_events = (struct cgroup_events){ .empty = on_empty, .oom_killed = on_oom };
+    p->cgroup_events = (struct cgroup_events){ .oom_killed = on_oom };
     return cgroup_process_new(s->cgroup, spec->id, &spec->resources, &p->cgroup_events, &p->cgroup,
                               err);
 }
@@ -130,6 +130,13 @@ enum osa_code resources_open_copy(struct sandbox *s, struct cgroup **ret, struct
         return OSA_OK;
     osa_id_new('c', id);
     return cgroup_process_new(s->cgroup, id, &none, NULL, ret, err);
+}
+
+void resources_await_end(struct process *p)
+{
+    struct osa_error late; /* the kill looks by itself, too */
+    p->cgroup_events.empty = on_empty;
+    (void)cgroup_watch_empty(p->cgroup, &late);
 }
 
 unsigned resources_entry_fds(const struct cgroup *cgroup, int *ret_fds)
