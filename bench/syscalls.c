@@ -147,7 +147,8 @@ static void measure_landlock(const char *path, size_t rules)
 
 int main(void)
 {
-    const struct seccomp_spec spec = { SECCOMP_PROFILE_DEFAULT, /* inet= */ true };
+    const struct seccomp_spec spec = { SECCOMP_PROFILE_DEFAULT, /* inet= */ true,
+                                       /* notify= */ false };
     const struct sock_filter pass = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     struct osa_buf filter;
     struct osa_buf allow_all;

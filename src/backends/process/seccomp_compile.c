@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Two programs in one. libseccomp can neither express "any value but these" nor mix two reasons of
- * refusal for one call, so there are two filters with opposite defaults: the first refuses by
- * argument (and by name, with EPERM) and lets everything else pass; the second allows by name and
- * answers ENOSYS to the rest. They are joined by turning each "allow" of the first into a jump to
- * the second. Loading them apart would do the same, slower.
+ * refusal for one call, so there are two filters with opposite defaults: the first, libseccomp's,
+ * refuses by argument (and by name, with EPERM) and lets everything else pass; the second, of
+ * seccomp_allow.c, allows by name and answers ENOSYS to the rest. They are joined by turning each
+ * "allow" of the first into a jump to the second. Loading them apart would do the same, slower.
  *
  * Where the kernel can tell about refusals, each EPERM becomes a notification, which is answered by
  * EPERM (launcher/listeners.h). ENOSYS is not told: it is how programs ask what a kernel can do.
@@ -19,11 +19,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define LOW32 SECCOMP_LOW32
-
-/* Calls that pass for these values of their first argument only: asking, and the ordinary ABI. */
-static const uint32_t personalities[] = { 0, UINT32_MAX };
 
 static const char *const profile_names[] = {
     [SECCOMP_PROFILE_DEFAULT] = "default",
@@ -118,27 +113,6 @@ static int refuse(scmp_filter_ctx filter, const struct seccomp_spec *spec)
     return 0;
 }
 
-static int allow(scmp_filter_ctx filter, const struct seccomp_spec *spec)
-{
-    for (size_t i = 0; i < seccomp_call_count; i++) {
-        const struct seccomp_call *call = &seccomp_calls[i];
-        int number = seccomp_call_number(call);
-        int failed = 0;
-        if (number < 0 || !is_allowed(call, spec->profile))
-            continue;
-        if (strcmp(call->name, "personality") != 0) {
-            failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
-        } else {
-            for (size_t k = 0; failed == 0 && k < OSA_ARRAY_LEN(personalities); k++)
-                failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1,
-                                          SCMP_A0(SCMP_CMP_MASKED_EQ, LOW32, personalities[k]));
-        }
-        if (failed != 0)
-            return failed;
-    }
-    return 0;
-}
-
 /* libseccomp before 2.6 writes to descriptors only. */
 static int export_filter(scmp_filter_ctx filter, struct osa_buf *out)
 {
@@ -178,7 +152,6 @@ static void join(struct osa_buf *out, size_t start, size_t end, bool notify)
 static int compile(const struct seccomp_spec *spec, struct osa_buf *out)
 {
     OSA_AUTO(free_filter) scmp_filter_ctx refusing = NULL;
-    OSA_AUTO(free_filter) scmp_filter_ctx allowing = NULL;
     size_t start = out->len;
     int failed = new_filter(SCMP_ACT_ALLOW, &refusing);
     if (failed == 0)
@@ -187,11 +160,7 @@ static int compile(const struct seccomp_spec *spec, struct osa_buf *out)
         failed = export_filter(refusing, out);
     size_t middle = out->len;
     if (failed == 0)
-        failed = new_filter(SCMP_ACT_ERRNO(ENOSYS), &allowing);
-    if (failed == 0)
-        failed = allow(allowing, spec);
-    if (failed == 0)
-        failed = export_filter(allowing, out);
+        failed = seccomp_allow(out);
     if (failed != 0)
         return failed;
     join(out, start, middle, spec->notify);

@@ -29,3 +29,10 @@ bool seccomp_condition_applies(const struct seccomp_condition *condition,
 
 /** seccomp_call_number() - Return: number of the call here, negative when this architecture has no such call */
 int seccomp_call_number(const struct seccomp_call *call);
+
+/**
+ * seccomp_allow() - Append the second half of a filter: ALLOW for calls that have a row, ENOSYS for others
+ * The first half has let the architecture pass and refused what is to be refused by EPERM.
+ * Return: 0 or -errno.
+ */
+int seccomp_allow(struct osa_buf *out);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,7 +120,7 @@ static void test_compiles(void **state)
             if (seccomp_compile(&spec, &out, &err) != OSA_OK)
                 fail_msg("%s", err.text);
             assert_int_equal((out.len - 8) % sizeof(struct sock_filter), 0);
-            assert_in_range((out.len - 8) / sizeof(struct sock_filter), 200, BPF_MAXINSNS);
+            assert_in_range((out.len - 8) / sizeof(struct sock_filter), 100, 400);
         }
     const struct seccomp_spec spec = { SECCOMP_PROFILE_DEFAULT, true, false };
     struct osa_error err = { 0 };
@@ -156,6 +157,148 @@ static void test_notifies_in_place_of_eperm(void **state)
     assert_int_equal(count_returns(true, eperm), 0);
     for (size_t i = 0; i < OSA_ARRAY_LEN(others); i++)
         assert_int_equal(count_returns(true, others[i]), count_returns(false, others[i]));
+}
+
+/* What the kernel would do: the part of classic BPF that filters use, linux/filter.h. */
+static uint32_t run(const struct sock_filter *code, size_t count, const struct seccomp_data *data)
+{
+    uint32_t a = 0;
+    for (size_t at = 0; at < count; at++) {
+        const struct sock_filter *in = &code[at];
+        bool jump = false;
+        switch (in->code) {
+        case BPF_LD | BPF_W | BPF_ABS:
+            assert_in_range(in->k, 0, sizeof(*data) - sizeof(a));
+            memcpy(&a, (const char *)data + in->k, sizeof(a));
+            continue;
+        case BPF_ALU | BPF_AND | BPF_K:
+            a &= in->k;
+            continue;
+        case BPF_JMP | BPF_JA:
+            at += in->k;
+            continue;
+        case BPF_RET | BPF_K:
+            return in->k;
+        case BPF_JMP | BPF_JEQ | BPF_K:
+            jump = a == in->k;
+            break;
+        case BPF_JMP | BPF_JGE | BPF_K:
+            jump = a >= in->k;
+            break;
+        case BPF_JMP | BPF_JGT | BPF_K:
+            jump = a > in->k;
+            break;
+        case BPF_JMP | BPF_JSET | BPF_K:
+            jump = (a & in->k) != 0;
+            break;
+        default:
+            fail_msg("instruction %#x", in->code);
+        }
+        at += jump ? in->jt : in->jf;
+    }
+    fail_msg("the filter has no end");
+    return 0;
+}
+
+/* A call whose arguments no condition refuses; 0 where there is none by name alone. */
+static void set_harmless_arguments(const struct seccomp_call *call, struct seccomp_data *data)
+{
+    if (strcmp(call->name, "memfd_create") == 0)
+        data->args[1] = 8; /* MFD_NOEXEC_SEAL */
+    if (strcmp(call->name, "socket") == 0 || strcmp(call->name, "socketpair") == 0)
+        data->args[0] = 1; /* AF_UNIX */
+    if (strcmp(call->name, "setrlimit") == 0 || strcmp(call->name, "prlimit64") == 0)
+        data->args[0] = data->args[1] = 7; /* RLIMIT_NOFILE */
+    if (strcmp(call->name, "seccomp") == 0)
+        data->args[0] = 2; /* SECCOMP_GET_ACTION_AVAIL */
+}
+
+static uint32_t expected_answer(const struct seccomp_call *call, enum seccomp_profile profile)
+{
+    bool allowed =
+        call != NULL &&
+        (call->verdict == SECCOMP_CALL_ALLOW ||
+         (call->verdict == SECCOMP_CALL_NOT_STRICT && profile != SECCOMP_PROFILE_STRICT) ||
+         (call->verdict == SECCOMP_CALL_GPU && profile == SECCOMP_PROFILE_GPU));
+    if (allowed)
+        return SCMP_ACT_ALLOW;
+    return call == NULL || call->verdict == SECCOMP_CALL_ABSENT ? SCMP_ACT_ERRNO(ENOSYS)
+                                                                : SCMP_ACT_ERRNO(EPERM);
+}
+
+static void check_every_number(enum seccomp_profile profile, const struct osa_buf *filter)
+{
+    const struct sock_filter *code = (const void *)filter->data;
+    size_t count = filter->len / sizeof(*code);
+    const struct seccomp_call *rows[2000] = { NULL };
+    for (size_t i = 0; i < seccomp_call_count; i++) {
+        int number = seccomp_calls[i].number != 0
+                         ? seccomp_calls[i].number
+                         : seccomp_syscall_resolve_name(seccomp_calls[i].name);
+        if (number >= 0)
+            rows[number] = &seccomp_calls[i];
+    }
+    for (int number = 0; number < (int)OSA_ARRAY_LEN(rows); number++) {
+        struct seccomp_data data = { .nr = number, .arch = seccomp_arch_native() };
+        if (rows[number] != NULL)
+            set_harmless_arguments(rows[number], &data);
+        uint32_t answer = run(code, count, &data);
+        if (answer != expected_answer(rows[number], profile))
+            fail_msg("%s, call %d %s: %#x", seccomp_profile_name(profile), number,
+                     rows[number] != NULL ? rows[number]->name : "", answer);
+    }
+}
+
+static void test_answers_by_number(void **state)
+{
+    (void)state;
+    for (int profile = 0; profile < SECCOMP_PROFILE_COUNT; profile++) {
+        const struct seccomp_spec spec = { (enum seccomp_profile)profile, true, false };
+        struct osa_error err = { 0 };
+        OSA_AUTO(osa_buf_done) struct osa_buf out;
+        osa_buf_init(&out, 1 << 20);
+        assert_int_equal(seccomp_compile(&spec, &out, &err), OSA_OK);
+        check_every_number(spec.profile, &out);
+    }
+}
+
+static void test_answers_by_argument(void **state)
+{
+    (void)state;
+    static const struct {
+        int nr;
+        uint64_t argument;
+        uint32_t answer;
+    } cases[] = {
+        { SYS_personality, 0, SCMP_ACT_ALLOW },
+        { SYS_personality, 0xffffffff, SCMP_ACT_ALLOW },
+        { SYS_personality, 0x1ffffffff, SCMP_ACT_ALLOW },     /* an unsigned int to the kernel */
+        { SYS_personality, 0x40000, SCMP_ACT_ERRNO(ENOSYS) }, /* ADDR_NO_RANDOMIZE */
+        { SYS_clone, 0x10000000, SCMP_ACT_ERRNO(EPERM) },
+        { SYS_clone, 17, SCMP_ACT_ALLOW },
+        { SYS_socket, 17, SCMP_ACT_ERRNO(EPERM) },
+        { -1, 0, SCMP_ACT_ERRNO(ENOSYS) },
+    };
+    const struct seccomp_spec spec = { SECCOMP_PROFILE_DEFAULT, true, false };
+    struct osa_error err = { 0 };
+    OSA_AUTO(osa_buf_done) struct osa_buf out;
+    osa_buf_init(&out, 1 << 20);
+    assert_int_equal(seccomp_compile(&spec, &out, &err), OSA_OK);
+    const struct sock_filter *code = (const void *)out.data;
+    struct seccomp_data data = { .arch = seccomp_arch_native() };
+    for (size_t i = 0; i < OSA_ARRAY_LEN(cases); i++) {
+        data.nr = cases[i].nr;
+        data.args[0] = cases[i].argument;
+        assert_int_equal(run(code, out.len / sizeof(*code), &data), cases[i].answer);
+    }
+    data.nr = SYS_getpid;
+    data.arch = SCMP_ARCH_X86;
+    assert_int_equal(run(code, out.len / sizeof(*code), &data), SCMP_ACT_KILL_PROCESS);
+#ifdef __x86_64__
+    data.arch = seccomp_arch_native();
+    data.nr = SYS_getpid | 0x40000000; /* x32 */
+    assert_int_equal(run(code, out.len / sizeof(*code), &data), SCMP_ACT_KILL_PROCESS);
+#endif
 }
 
 static void assert_text(const struct seccomp_spec *spec, struct launcher_denied denied,
@@ -203,6 +346,8 @@ int main(void)
         cmocka_unit_test(test_upstream_list),
         cmocka_unit_test(test_profiles),
         cmocka_unit_test(test_compiles),
+        cmocka_unit_test(test_answers_by_number),
+        cmocka_unit_test(test_answers_by_argument),
         cmocka_unit_test(test_notifies_in_place_of_eperm),
         cmocka_unit_test(test_denials_in_words),
     };
