@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/peer.h"
 #include "rpc/bytes.h"
+#include "rpc/read_guard.h"
 #include "rpc/token.h"
 
 #include <arpa/inet.h>
@@ -195,17 +196,22 @@ static void identify_certificate(grpc_call *call, struct rpc_peer *peer)
     grpc_auth_context_release(context);
 }
 
-/* Return: whether the caller may ask for health alone. */
-static bool identify(const struct rpc_auth *auth, grpc_call *call, struct rpc_peer *peer)
+/*
+ * Return: whether the caller may ask for health alone.
+ * *ret_fd: the connection's descriptor, -1 for those that core has accepted itself
+ */
+static bool identify(const struct rpc_auth *auth, grpc_call *call, struct rpc_peer *peer,
+                     int *ret_fd)
 {
     bool health_only = false;
+    *ret_fd = -1;
     *peer = (struct rpc_peer){ .role = RPC_ROLE_ANYONE, .name = "anonymous" };
     char *address = grpc_call_get_peer(call);
     if (strncmp(address, "fd:", 3) == 0) {
         /* The call keeps its connection, so the number still names the socket that was accepted. */
-        int fd = (int)strtol(address + 3, NULL, 10);
-        identify_descriptor(fd, peer);
-        health_only = came_for_health(auth, fd);
+        *ret_fd = (int)strtol(address + 3, NULL, 10);
+        identify_descriptor(*ret_fd, peer);
+        health_only = came_for_health(auth, *ret_fd);
     } else {
         (void)snprintf(peer->address, sizeof(peer->address), "%s", address);
         identify_certificate(call, peer);
@@ -245,7 +251,9 @@ enum osa_code rpc_auth_check(struct rpc_auth *auth, grpc_call *call,
                              const grpc_metadata_array *metadata, enum rpc_role needed, bool health,
                              struct rpc_peer *ret_peer, struct osa_error *err)
 {
-    if (identify(auth, call, ret_peer)) /* a token that came in the clear is not even looked at */
+    int fd;
+    if (identify(auth, call, ret_peer,
+                 &fd)) /* a token that came in the clear is not even looked at */
         return health && needed <= RPC_ROLE_ANYONE
                    ? OSA_OK
                    : osa_fail(err, OSA_UNAUTHENTICATED, 0,
@@ -253,6 +261,8 @@ enum osa_code rpc_auth_check(struct rpc_auth *auth, grpc_call *call,
     enum osa_code code = apply_token(auth, metadata, ret_peer, err);
     if (code != OSA_OK)
         return code;
+    if (ret_peer->role > RPC_ROLE_ANYONE)
+        rpc_read_guard_known(fd);
     if (ret_peer->role >= needed)
         return OSA_OK;
     if (ret_peer->role <= RPC_ROLE_ANYONE)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/log.h"
 #include "rpc/accept_guard.h"
+#include "rpc/read_guard.h"
 #include "rpc/rpc.h"
 
 #include <grpc/grpc.h>
@@ -50,6 +51,7 @@ static void init_once(void)
 #ifdef __linux__
     rpc_accept_guard_init();
 #endif
+    rpc_read_guard_init();
 }
 
 void rpc_init(void)

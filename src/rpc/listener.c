@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/peer.h"
+#include "rpc/read_guard.h"
 #include "rpc/unix_socket.h"
 
 #include <arpa/inet.h>
@@ -102,10 +103,12 @@ static void on_acceptable(struct osa_source *source, unsigned events)
             osa_timer_arm(self->config->loop, &self->retry, osa_deadline_after(ACCEPT_RETRY_NS));
             return;
         }
-        if (admit(self, fd))
-            grpc_server_add_channel_from_fd(self->server, fd, self->insecure); /* takes fd */
-        else
+        if (!admit(self, fd)) {
             (void)close(fd);
+            continue;
+        }
+        rpc_read_guard_watch(fd, /* known= */ self->file.fd >= 0);
+        grpc_server_add_channel_from_fd(self->server, fd, self->insecure); /* takes fd */
     }
 }
 

@@ -21,6 +21,8 @@
 #define DEFAULT_QUEUE_BYTES ((size_t)256 * 1024)
 #define DEFAULT_STREAMS 256
 #define METADATA_BYTES (16 * 1024)
+#define QUOTA_MIN_BYTES ((size_t)64 * 1024 * 1024) /* of what is being received, all connections */
+#define QUOTA_MESSAGES 8                           /* at least so many of the largest */
 #define KEEPALIVE_MS 60000 /* a peer that vanished is found after this and the timeout */
 #define KEEPALIVE_TIMEOUT_MS 20000
 #define CLIENT_PING_MIN_MS 10000 /* clients that ping more often are sent away */
@@ -33,8 +35,23 @@ static grpc_arg int_arg(const char *key, int value)
     return (grpc_arg){ .type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value };
 }
 
+/*
+ * Core counts what it reads against the quota, and when that is used up it closes connections that
+ * have no call yet, then cancels calls. Without one, headers that never end (CONTINUATION without
+ * END_HEADERS) and thousands of messages that are never complete are kept as long as memory lasts,
+ * and all of that before anybody has shown a token.
+ */
+static grpc_resource_quota *create_quota(const struct rpc_server_config *config)
+{
+    grpc_resource_quota *quota = grpc_resource_quota_create("rpc-server");
+    size_t bytes = OSA_MAX(QUOTA_MIN_BYTES, config->max_message_bytes * QUOTA_MESSAGES);
+    grpc_resource_quota_resize(quota, bytes);
+    return quota;
+}
+
 static grpc_server *create_core(const struct rpc_server_config *config)
 {
+    grpc_resource_quota *quota = create_quota(config);
     grpc_arg args[] = {
         int_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, (int)config->max_streams),
         int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)config->max_message_bytes),
@@ -50,8 +67,13 @@ static grpc_server *create_core(const struct rpc_server_config *config)
         int_arg(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE),
         int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
         int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
+        { .type = GRPC_ARG_POINTER,
+          .key = (char *)GRPC_ARG_RESOURCE_QUOTA,
+          .value.pointer = { quota, grpc_resource_quota_arg_vtable() } },
     };
-    return grpc_server_create(&(grpc_channel_args){ OSA_ARRAY_LEN(args), args }, NULL);
+    grpc_server *core = grpc_server_create(&(grpc_channel_args){ OSA_ARRAY_LEN(args), args }, NULL);
+    grpc_resource_quota_unref(quota);
+    return core;
 }
 
 void rpc_server_audit(const struct rpc_server *server, const struct rpc_audit *record)

@@ -242,6 +242,88 @@ static size_t put_header(char *out, const char *name, const char *value)
     return 3 + name_len + value_len;
 }
 
+static bool is_closed(int fd)
+{
+    char answers[4096];
+    ssize_t got;
+    do
+        got = recv(fd, answers, sizeof(answers), MSG_DONTWAIT);
+    while (got > 0);
+    return got == 0 || errno != EAGAIN;
+}
+
+/* A caller whom the socket knows may give up thousands of calls at once, but not without end. */
+static void test_rapid_reset(void **state)
+{
+    enum { BATCH = 1000, FRAME = 9 + 10 + 13 };
+    static char frames[BATCH * FRAME];
+    struct rig *rig = *state;
+#ifdef __SANITIZE_THREAD__
+    print_message("needs C core's archives; this build links its shared library, unguarded\n");
+    skip();
+#endif
+    int fd = dial(rig);
+    assert_int_equal(send(fd, PREFACE, sizeof(PREFACE) - 1, MSG_NOSIGNAL), sizeof(PREFACE) - 1);
+    uint32_t stream = 1;
+    int sent = 0;
+    bool closed = false;
+    for (; sent < 40 * BATCH && !closed; sent += BATCH) {
+        for (size_t i = 0; i < BATCH; i++, stream += 2) {
+            char *at = frames + i * FRAME;
+            const char id[] = { (char)(stream >> 24), (char)(stream >> 16), (char)(stream >> 8),
+                                (char)stream };
+            memcpy(at, "\0\0\12\1\4", 5); /* HEADERS: some header, nothing that makes a call */
+            memcpy(at + 5, id, 4);
+            (void)put_header(at + 9, "abc", "defg");
+            memcpy(at + 19, "\0\0\4\3\0", 5);
+            memcpy(at + 24, id, 4);
+            memcpy(at + 28, "\0\0\0\10", 4);
+        }
+        for (size_t at = 0; at < sizeof(frames) && !closed;) {
+            char answers[65536];
+            ssize_t put = send(fd, frames + at, sizeof(frames) - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+            at += put > 0 ? (size_t)put : 0;
+            closed = put < 0 && errno != EAGAIN;
+            ssize_t got = recv(fd, answers, sizeof(answers), MSG_DONTWAIT);
+            closed |= got == 0 || (got < 0 && errno != EAGAIN);
+            rig_run_for(rig, OSA_NS_PER_MS);
+        }
+    }
+    (void)close(fd);
+    assert_true(closed);
+    assert_true(sent >= 8 * BATCH);
+}
+
+/* Headers that go on in frame after frame, full or empty. */
+static void test_continuation_flood(void **state)
+{
+    static char full[9 + 16384] = "\0\100\0\11\0\0\0\0\1";
+    static const char empty[] = "\0\0\0\11\0\0\0\0\1";
+#ifdef __SANITIZE_THREAD__
+    print_message("needs C core's archives; this build links its shared library, unguarded\n");
+    skip();
+#endif
+    for (size_t at = 9; at + 10 <= sizeof(full); at += 10)
+        (void)put_header(full + at, "abc", "defg");
+    for (int round = 0; round < 2; round++) {
+        int fd = dial(*state);
+        static const char begin[] = PREFACE "\0\0\12\1\0\0\0\0\1\0\3abc\4defg";
+        assert_int_equal(send(fd, begin, sizeof(begin) - 1, MSG_NOSIGNAL), sizeof(begin) - 1);
+        const char *frame = round == 0 ? full : empty;
+        size_t len = round == 0 ? 9 + 16380 : 9;
+        full[1] = 0x3f; /* 16380 bytes: whole headers */
+        full[2] = (char)0xfc;
+        bool closed = false;
+        for (int i = 0; i < 1000 && !closed; i++) {
+            ssize_t put = send(fd, frame, len, MSG_NOSIGNAL);
+            rig_run_for(*state, OSA_NS_PER_MS);
+            closed = put < 0 || is_closed(fd);
+        }
+        (void)close(fd);
+        assert_true(closed);
+    }
+}
+
 /* Sends one unary call with that grpc-timeout and waits until its handler has run or it is cancelled. */
 static void call_with_timeout(struct rig *rig, const char *timeout)
 {
@@ -315,6 +397,8 @@ int main(void)
         TEST(ping_flood),
         TEST(timeout_of_an_hour),
         TEST(timeout_of_eleven_thousand_years),
+        TEST(rapid_reset),
+        TEST(continuation_flood),
         TEST(calls_begun_and_cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
