@@ -15,15 +15,21 @@ static bool has_caught_up(const struct process *process, const struct process_re
     return lag_of(process, reader) <= process->log.max / 4;
 }
 
+/* Those who are here have a second; for the first one the Spawn has set the time. */
+static void arm_patience(struct process *process)
+{
+    osa_timer_disarm(&process->hold);
+    if (process->held && !process->awaits_reader)
+        osa_timer_arm(process->agent->setup.loop, &process->hold,
+                      osa_deadline_after(OUTPUT_HOLD_NS));
+}
+
 static void hold(struct process *process, bool held)
 {
     if (process->held == held)
         return;
     process->held = held;
-    osa_timer_disarm(&process->hold);
-    if (held)
-        osa_timer_arm(process->agent->setup.loop, &process->hold,
-                      osa_deadline_after(OUTPUT_HOLD_NS));
+    arm_patience(process);
     process->handle->ops->hold_output(process->handle, held);
 }
 
@@ -38,17 +44,48 @@ static void on_patience_over(struct osa_timer *timer)
     hold(process, false);
 }
 
+static void stop_awaiting(struct process *process)
+{
+    process->awaits_reader = false;
+    osa_timer_disarm(&process->await);
+    arm_patience(process);
+}
+
+static void on_nobody_came(struct osa_timer *timer)
+{
+    struct process *process = OSA_CONTAINER_OF(timer, struct process, await);
+    stop_awaiting(process);
+    output_hold_update(process);
+}
+
 void output_hold_init(struct process *process)
 {
     process->hold.fire = on_patience_over;
+    process->await.fire = on_nobody_came;
+}
+
+void output_hold_start(struct process *process)
+{
+    process->awaits_reader = process->request->hold_output_ns > 0;
+    if (process->awaits_reader)
+        osa_timer_arm(process->agent->setup.loop, &process->await,
+                      osa_deadline_after(process->request->hold_output_ns));
+}
+
+void output_hold_reader_came(struct process *process, const struct process_reader *reader)
+{
+    if (!reader->follows || !process->awaits_reader)
+        return;
+    stop_awaiting(process);
+    output_hold_update(process);
 }
 
 void output_hold_update(struct process *process)
 {
     if (process->state != PROCESS_RUNNING || process->handle == NULL)
         return;
-    uint64_t worst = 0;
-    bool waited_for = false; /* by somebody who has not caught up yet */
+    uint64_t worst = process->awaits_reader ? process->log.end : 0;
+    bool waited_for = process->awaits_reader; /* or by somebody who has not caught up yet */
     struct process_reader *reader;
     DL_FOREACH(process->readers, reader)
     {
@@ -67,6 +104,7 @@ void output_hold_update(struct process *process)
 
 void output_hold_end(struct process *process)
 {
+    stop_awaiting(process);
     if (process->handle != NULL)
         hold(process, false);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Spawn, the table, waiting, forgetting. What happens in between: process_events.c and process_ops.c. */
 #include "agent/agent_internal.h"
+#include "agent/output_hold.h"
 
 #include "base/clock.h"
 #include "policy/document.h"
@@ -166,6 +167,7 @@ static void on_spawned(void *ctx, struct backend_process *handle, const struct i
     process->state = PROCESS_RUNNING;
     process->started_wall_ns = osa_wall_ns();
     process->streams = process->request->tty ? OUTPUT_STDOUT : OUTPUT_STDOUT | OUTPUT_STDERR;
+    output_hold_start(process);
     if (process->request->timeout_ns > 0)
         osa_timer_arm(agent->setup.loop, &process->timeout,
                       osa_deadline_after(process->request->timeout_ns));

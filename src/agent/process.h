@@ -85,8 +85,10 @@ struct process {
     bool listed;
     size_t retained_bytes;
     int64_t retained_until_ns;
-    bool held; /* output is left in the pipes; output_hold.c */
+    bool held;          /* output is left in the pipes; output_hold.c */
+    bool awaits_reader; /* the first that follows has not come yet */
     struct osa_timer hold;
+    struct osa_timer await;
     struct osa_timer timeout;
     struct osa_timer grace;
     int64_t grace_deadline_ns;

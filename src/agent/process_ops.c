@@ -68,6 +68,7 @@ void process_kill(struct process *process, int64_t grace_ns, struct process_wait
 void process_read(struct process *process, struct process_reader *reader)
 {
     DL_APPEND(process->readers, reader);
+    output_hold_reader_came(process, reader);
 }
 
 void process_read_cancel(struct process *process, struct process_reader *reader)

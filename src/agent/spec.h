@@ -93,6 +93,7 @@ struct spec_rlimit {
  * @sandbox_id: "" as in the .proto
  * @tty_size:   only with @tty
  * @timeout_ns: 0 for none
+ * @hold_output_ns: how long output waits for the first follower; 0: not at all
  * @sandbox_fields: one of the fields below it was given, which only a Spawn without sandbox may;
  *              names the first such field, NULL when there is none
  */
@@ -116,6 +117,7 @@ struct process_request {
     struct resources resources;
     struct spec_pairs labels;
     uint64_t output_retain_bytes;
+    int64_t hold_output_ns;
     const char *sandbox_fields;
     enum runtime_kind kind;
     const char *image;

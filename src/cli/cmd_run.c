@@ -15,6 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* From Spawn to Attach it takes a fraction of a second, unless this program is stopped. */
+#define HOLD_OUTPUT_NS (60 * OSA_NS_PER_SEC)
+
 struct run_options {
     struct cli_spec spec; /* first: filled by the shared options */
     bool tty;
@@ -174,6 +177,8 @@ static enum osa_code build_spawn(struct build *b, const struct run_options *o, i
     spec->runtime = (API(RuntimeKind))o->spec.runtime;
     spec->min_isolation = (API(IsolationLevel))o->spec.min_isolation;
     spec->output_retain_bytes = o->output_retain;
+    if (!o->detach)
+        spec->hold_output = cli_wire_duration(&b->arena, HOLD_OUTPUT_NS);
     if (o->timeout_ns > 0)
         spec->timeout = cli_wire_duration(&b->arena, o->timeout_ns);
     spec->resources = cli_wire_resources(&b->arena, o->spec.cpu_millis, o->spec.memory_bytes,

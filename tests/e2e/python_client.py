@@ -256,6 +256,34 @@ class Life(WithAgent):
         process = self.call("Get", pb.GetRequest(process_id=process_id)).process
         self.assertEqual((process.output_bytes, process.output_first), (total, gaps[0].lost_bytes))
 
+    def held(self, process_id):
+        return self.call("Get", pb.GetRequest(process_id=process_id)).process.output_held
+
+    def test_output_waits_for_the_first_follower(self):
+        for tty in (False, True):
+            spec = {"tty": pb.Terminal()} if tty else {}
+            process_id = self.spawn("head", "-c", "3000000", "/dev/zero", hold_output=seconds(60),
+                                    **spec).process_id
+            harness.wait_until(lambda: self.held(process_id), "the output is held")
+            list(self.attach(process_id, follow=False))  # who does not follow ends no waiting
+            self.assertTrue(self.held(process_id))
+            messages = list(self.attach(process_id))
+            self.assertEqual([m for m in messages if m.HasField("gap")], [])
+            self.assertEqual(sum(len(m.output.data) for m in messages), 3_000_000)
+            self.assertFalse(self.held(process_id))
+            self.assertEqual(self.wait(process_id).code, 0)
+
+    def test_output_waits_no_longer_than_was_asked_for(self):
+        process_id = self.spawn("head", "-c", "3000000", "/dev/zero",
+                                hold_output=seconds(0.3)).process_id
+        self.assertEqual(self.wait(process_id).code, 0)
+        self.assertFalse(self.held(process_id))
+        gaps = [m.gap for m in self.attach(process_id) if m.HasField("gap")]
+        self.assertEqual(gaps[0].lost_bytes, 3_000_000 - 1_048_576)
+        for bad in (seconds(0), seconds(3601)):
+            self.refused(Code.INVALID_ARGUMENT, "spec.hold_output", "Spawn", pb.SpawnRequest(
+                spec=pb.ProcessSpec(argv=["true"], hold_output=bad)))
+
     def test_attach_from_an_offset_and_without_follow(self):
         process_id = self.spawn("printf", "0123456789").process_id
         self.wait(process_id)

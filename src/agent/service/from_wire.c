@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "agent/output_hold.h"
 #include "agent/service/service_internal.h"
 
 #include "io/digest.h"
@@ -199,10 +200,16 @@ static enum osa_code fill_process(struct process_request *request, const V1(Proc
     if (kind_from_wire(spec->runtime, &request->kind, err) != OSA_OK ||
         level_from_wire(spec->min_isolation, &request->min_isolation, err) != OSA_OK ||
         duration_from_wire(spec->timeout, "spec.timeout", 0, &request->timeout_ns, err) != OSA_OK ||
+        duration_from_wire(spec->hold_output, "spec.hold_output", 0, &request->hold_output_ns,
+                           err) != OSA_OK ||
         fill_terminal(request, spec->tty, err) != OSA_OK)
         return OSA_INVALID_ARGUMENT;
     if (spec->timeout != NULL && request->timeout_ns == 0)
         return osa_fail_field(err, "spec.timeout", "is 0; leave it out for none");
+    if (spec->hold_output != NULL &&
+        (request->hold_output_ns == 0 || request->hold_output_ns > OUTPUT_HOLD_FIRST_MAX_NS))
+        return osa_fail_field(err, "spec.hold_output",
+                              "is above 0 and at most an hour; leave it out for none");
     request->argv = strings_from_wire(arena, spec->argv, spec->n_argv);
     request->argc = spec->n_argv;
     request->env = pairs_from_wire(arena, spec->env, spec->n_env);

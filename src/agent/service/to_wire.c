@@ -195,6 +195,7 @@ V1(Process) * process_to_wire(struct osa_arena *arena, const struct process *pro
     wire->runtime = (V1(RuntimeKind))process->kind;
     wire->output_bytes = process->log.end;
     wire->output_first = process->log.first;
+    wire->output_held = process->held;
     wire->isolation = isolation_to_wire(arena, &process->isolation);
     return wire;
 }

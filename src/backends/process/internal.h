@@ -125,6 +125,7 @@ struct process {
     struct output out; /* a terminal's, too */
     struct output err;
     struct osa_source in; /* fd owned, unless it is the terminal's */
+    bool output_held;     /* stdio.c does not read */
     bool in_open;
     bool in_waiting;      /* write_stdin took less than offered */
     bool in_partial_line; /* terminal: an end of file needs two EOF characters */

@@ -55,11 +55,18 @@ static int stdin_fd(const struct process *p)
     return p->tty ? p->out.source.fd : p->in.fd;
 }
 
+/* A terminal's descriptor serves both ways. */
+static void watch_terminal(struct process *p)
+{
+    osa_source_set(&p->out.source,
+                   (p->output_held ? 0 : OSA_READ) | (p->in_waiting ? OSA_WRITE : 0));
+}
+
 static void wait_for_room(struct process *p)
 {
     p->in_waiting = true;
     if (p->tty)
-        osa_source_set(&p->out.source, OSA_READ | OSA_WRITE);
+        watch_terminal(p);
     else
         osa_source_set(&p->in, OSA_WRITE);
 }
@@ -147,7 +154,7 @@ static void on_output(struct osa_source *source, unsigned events)
     struct output *output = OSA_CONTAINER_OF(source, struct output, source);
     struct process *p = output->process;
     if ((events & OSA_WRITE) != 0) {
-        osa_source_set(source, OSA_READ);
+        osa_source_set(source, p->output_held ? 0 : OSA_READ);
         stdin_is_ready(p);
         return; /* which may have freed the process; reading comes around again */
     }
@@ -204,8 +211,11 @@ void stdio_start(struct process *p)
 
 void hold_output_op(struct backend_process *base, bool hold)
 {
-    struct process *p = (struct process *)base;
+    struct process *p = process_of(base);
     struct output *both[] = { &p->out, &p->err };
+    p->output_held = hold;
+    if (p->tty && p->out.open)
+        watch_terminal(p);
     for (unsigned i = 0; i < 2 && !p->tty; i++) {
         if (both[i]->open) /* the end of a pipe is told even so, and reading then goes on */
             osa_source_set(&both[i]->source, hold ? 0 : OSA_READ);

@@ -415,6 +415,60 @@ static void test_limits_of_an_ephemeral(void **state)
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 
+static void on_reader(struct process_reader *reader)
+{
+    (void)reader;
+}
+
+static void turn(struct fixture *f, int ms)
+{
+    for (int64_t deadline = osa_deadline_after(ms * OSA_NS_PER_MS); osa_now_ns() < deadline;)
+        (void)osa_loop_run_once(f->loop, deadline);
+}
+
+/* 700 bytes of 1000 that are kept, so that more than half waits for a reader. */
+static struct process *spawn_holding(struct fixture *f, int64_t hold_ns)
+{
+    struct process_request *request = make_request("outn:700 hang");
+    request->hold_output_ns = hold_ns;
+    request->output_retain_bytes = 1000;
+    struct process *process = spawn_request(f, request).process;
+    assert_non_null(process);
+    for (int i = 0; process->log.end < 700 && i < 100; i++)
+        turn(f, 5);
+    return process;
+}
+
+static void test_output_is_held_for_the_first_follower(void **state)
+{
+    struct fixture *f = *state;
+    fixture_start(f);
+    assert_false(spawn_holding(f, 0)->held);
+
+    struct process *process = spawn_holding(f, 3600 * OSA_NS_PER_SEC);
+    assert_true(process->held);
+    struct process_reader other = { .ready = on_reader };
+    process_read(process, &other);
+    assert_true(process->held);
+    struct process_reader reader = { .ready = on_reader, .follows = true };
+    process_read(process, &reader);
+    assert_true(process->held); /* as for any follower that lags */
+    process_reader_moved(process, &reader, 700);
+    assert_false(process->held);
+    process_read_cancel(process, &reader);
+    process_read_cancel(process, &other);
+    assert_false(process->held); /* the first has been here */
+    (void)kill_and_wait(f, process, 0);
+
+    process = spawn_holding(f, 30 * OSA_NS_PER_MS);
+    assert_true(process->held);
+    turn(f, 60);
+    assert_false(process->held);
+    process = spawn_holding(f, 3600 * OSA_NS_PER_SEC);
+    (void)kill_and_wait(f, process, 0);
+    assert_false(process->held);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,6 +478,7 @@ int main(void)
         TEST(test_timeout),
         TEST(test_kill),
         TEST(test_background_child_holds_output),
+        TEST(test_output_is_held_for_the_first_follower),
         TEST(test_signal),
         TEST(test_unknown),
         TEST(test_idempotency),
