@@ -3,3 +3,4 @@
 osa_test(unit base/mover osa_base)
 osa_test(unit egress/head osa_egress)
 osa_test(unit egress/target osa_egress)
+osa_test(unit egress/gate osa_egress)

@@ -54,6 +54,7 @@ void agent_free(struct agent *agent)
         process_evict(agent->exited);
     osa_timer_disarm(&agent->retain_timer);
     osa_timer_disarm(&agent->drain_timer);
+    dns_close(agent->dns);
     events_free(agent->events);
     free(agent);
 }

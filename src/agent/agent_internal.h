@@ -6,6 +6,7 @@
 #include "agent/process.h"
 #include "agent/sandbox.h"
 #include "base/id.h"
+#include "io/dns.h"
 
 struct drain_waiter {
     void (*done)(void *ctx, uint32_t ended, uint32_t killed);
@@ -25,6 +26,7 @@ struct agent {
     int64_t started_wall_ns;
     char default_sandbox_id[64];
     struct events *events;
+    struct dns *dns; /* owned; NULL until a sandbox has a way out */
 
     struct sandbox *sandboxes;
     struct sandbox *sandboxes_by_key;

@@ -26,12 +26,13 @@ enum event_type {
     EVENT_DENIED = 11,
     EVENT_DRAINING = 12,
     EVENT_SIGNALED = 13,
+    EVENT_ALLOWED = 14,
 };
 
 /**
  * struct event - One of them; strings are never NULL
  * @exit:    with EVENT_PROCESS_EXITED, else NULL
- * @control: with EVENT_DENIED: which control refused
+ * @control: with EVENT_DENIED and EVENT_ALLOWED: which control decided
  */
 struct event {
     uint64_t sequence;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Spawn, the table, waiting, forgetting. What happens in between: process_events.c and process_ops.c. */
 #include "agent/agent_internal.h"
+#include "agent/egress.h"
 #include "agent/output_hold.h"
 
 #include "base/clock.h"
@@ -210,7 +211,8 @@ void process_start(struct process *process, struct sandbox *sandbox)
     const struct process_spec spec = {
         .id = process->id,
         .argv = request->argv,
-        .env = spec_environment(&scratch, &shared->env, request),
+        .env =
+            spec_environment(&scratch, egress_environment(sandbox->egress), &shared->env, request),
         .cwd = request->cwd[0] != '\0' ? request->cwd : workdir,
         .user = request->user,
         .groups = request->group_count > 0 ? request->groups : NULL,

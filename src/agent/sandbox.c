@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/agent_internal.h"
+#include "agent/egress.h"
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "policy/document.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -115,6 +117,7 @@ static void destroy(struct sandbox *sandbox)
     if (sandbox->destroying)
         return;
     sandbox->destroying = true;
+    egress_close(OSA_TAKE(sandbox->egress));
     osa_timer_disarm(&sandbox->timer);
     sandbox->backend->ops->sandbox_destroy(sandbox->handle, on_destroyed, sandbox);
 }
@@ -229,6 +232,24 @@ static void on_denied(struct sandbox_events *events, const char *control, const 
     events_add(sandbox->agent->events, &event);
 }
 
+static const struct policy_document *policy_of(const struct sandbox *sandbox)
+{
+    return sandbox->request->policy != NULL ? sandbox->request->policy
+                                            : sandbox->agent->setup.policy;
+}
+
+/* A way out that cannot be served stays shut. */
+static void open_egress(struct sandbox *sandbox)
+{
+    struct osa_error err = { 0 };
+    if (sandbox->isolation.network != NETWORK_PROXY ||
+        egress_open(sandbox, policy_of(sandbox), &sandbox->egress, &err) == OSA_OK)
+        return;
+    agent_emit(sandbox->agent, EVENT_DENIED, sandbox->id, NULL, err.text);
+    osa_log_error(OSA_LOG_ERROR, "agent", "the sandbox's way out stays shut", &err,
+                  OSA_S("sandbox", sandbox->id));
+}
+
 static void on_created(void *ctx, struct backend_sandbox *handle, const struct isolation *isolation,
                        const struct resources *effective, const struct osa_error *error)
 {
@@ -248,6 +269,7 @@ static void on_created(void *ctx, struct backend_sandbox *handle, const struct i
     sandbox->isolation = *isolation;
     sandbox->limits = *effective;
     sandbox->state = SANDBOX_READY;
+    open_egress(sandbox);
     agent_emit(agent, EVENT_SANDBOX_CREATED, sandbox->id, NULL, NULL);
     arm_idle(sandbox);
     answer(created, sandbox, NULL); /* an ephemeral one starts its process here */
@@ -357,7 +379,8 @@ static void attach(struct sandbox *sandbox)
         .id = sandbox->id,
         .image = request->image,
         .root = request->root,
-        .policy = request->policy != NULL ? request->policy : sandbox->agent->setup.policy,
+        .policy = policy_of(sandbox),
+        .proxy = policy_of(sandbox)->rule_count > 0,
         .resources = request->resources,
         .workdir = request->workdir[0] != '\0' ? request->workdir : "/",
         .env = env,

@@ -52,6 +52,7 @@ struct sandbox {
 
     struct backend *backend;
     struct backend_sandbox *handle;
+    struct egress *egress; /* owned; NULL without a way out */
     struct sandbox_events events;
     struct process *processes;
     struct sandbox_waiter *created;

@@ -126,13 +126,19 @@ static bool has_key(const struct spec_pairs *pairs, const char *key)
     return false;
 }
 
-strlist spec_environment(struct osa_arena *arena, const struct spec_pairs *sandbox_env,
+strlist spec_environment(struct osa_arena *arena, const struct spec_pairs *defaults,
+                         const struct spec_pairs *sandbox_env,
                          const struct process_request *process)
 {
     const struct spec_pairs *own = &process->env;
-    size_t room = sandbox_env->count + own->count + 3;
+    size_t room = defaults->count + sandbox_env->count + own->count + 3;
     const char **list = osa_arena_alloc(arena, room * sizeof(*list));
     size_t n = 0;
+    for (size_t i = 0; i < defaults->count; i++) {
+        const struct spec_pair *pair = &defaults->items[i];
+        if (!has_key(own, pair->key) && !has_key(sandbox_env, pair->key))
+            list[n++] = osa_arena_printf(arena, "%s=%s", pair->key, pair->value);
+    }
     for (size_t i = 0; i < sandbox_env->count; i++) {
         const struct spec_pair *pair = &sandbox_env->items[i];
         if (!has_key(own, pair->key))

@@ -200,8 +200,10 @@ bool spec_labels_match(const struct spec_pairs *have, const struct spec_pairs *w
 
 /**
  * spec_environment() - "KEY=VALUE" strings of a process, complete
- * A process's own entries win over the sandbox's; PATH, and TERM on a terminal, get defaults.
+ * A process's own entries win over the sandbox's, which win over @defaults; PATH, and TERM on a
+ * terminal, get defaults too.
  * @arena: holds the result
  */
-strlist spec_environment(struct osa_arena *arena, const struct spec_pairs *sandbox_env,
+strlist spec_environment(struct osa_arena *arena, const struct spec_pairs *defaults,
+                         const struct spec_pairs *sandbox_env,
                          const struct process_request *process);

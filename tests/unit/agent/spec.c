@@ -233,20 +233,23 @@ static void test_environment(void **state)
     (void)state;
     struct spec_pair shared[] = { { "A", "1" }, { "B", "2" }, { "TERM", "dumb" } };
     struct spec_pair own[] = { { "B", "3" } };
+    struct spec_pair preset[] = { { "A", "0" }, { "B", "0" }, { "http_proxy", "http://x" } };
+    const struct spec_pairs defaults = { preset, 3 };
     struct spec_pairs sandbox_env = { shared, 3 };
     struct process_request *request = process_new("/bin/true");
     request->env = (struct spec_pairs){ own, 1 };
-    strlist list = spec_environment(&request->arena, &sandbox_env, request);
-    assert_string_equal(list[0], "A=1");
-    assert_string_equal(list[1], "TERM=dumb");
-    assert_string_equal(list[2], "B=3");
-    assert_string_equal(list[3],
+    strlist list = spec_environment(&request->arena, &defaults, &sandbox_env, request);
+    assert_string_equal(list[0], "http_proxy=http://x");
+    assert_string_equal(list[1], "A=1");
+    assert_string_equal(list[2], "TERM=dumb");
+    assert_string_equal(list[3], "B=3");
+    assert_string_equal(list[4],
                         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-    assert_null(list[4]);
+    assert_null(list[5]);
     request->tty = true;
     sandbox_env.count = 1;
-    list = spec_environment(&request->arena, &sandbox_env, request);
-    assert_string_equal(list[3], "TERM=xterm-256color");
+    list = spec_environment(&request->arena, &defaults, &sandbox_env, request);
+    assert_string_equal(list[4], "TERM=xterm-256color");
     process_request_free(request);
 }
 

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/egress.h"
+
+#include "agent/agent_internal.h"
+#include "base/log.h"
+#include "egress/gate.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define VARIABLES_MAX 16
+
+/**
+ * struct egress - Owned by its sandbox, which outlives it
+ * @version: of the policy, counted here
+ */
+struct egress {
+    struct sandbox *sandbox;
+    struct gate_events events;
+    struct gate *gate;
+    struct policy_live *policy;
+    uint32_t version;
+    char url[64];
+    struct spec_pair variables[VARIABLES_MAX];
+    struct spec_pairs environment;
+};
+
+/* ---- who ---- */
+
+/* A question to the backend; it may be answered when the gate is gone. */
+struct question {
+    gate_peer_fn done;
+    void *ctx;
+};
+
+static enum policy_reason reason_of(enum osa_code code)
+{
+    switch (code) {
+    case OSA_PERMISSION_DENIED:
+        return POLICY_REASON_SHARED_SOCKET;
+    case OSA_DATA_LOSS:
+        return POLICY_REASON_INTEGRITY;
+    default:
+        return POLICY_REASON_IDENTITY_FAILED;
+    }
+}
+
+static void on_owner(void *ctx, const struct door_owner *owner, const struct osa_error *error)
+{
+    const struct question question = *(struct question *)ctx;
+    free(ctx);
+    if (error != NULL) {
+        question.done(question.ctx, NULL, reason_of(error->code), error->text);
+        return;
+    }
+    struct gate_peer peer = { .pid = owner->pid, .exe = owner->exe, .ancestors = owner->ancestors };
+    while (owner->ancestors[peer.ancestor_count] != NULL)
+        peer.ancestor_count++;
+    question.done(question.ctx, &peer, POLICY_REASON_NONE, NULL);
+}
+
+static void on_identify(struct gate_events *events, const struct sockaddr_storage *client,
+                        const struct sockaddr_storage *proxy, gate_peer_fn done, void *ctx)
+{
+    struct sandbox *sandbox = OSA_CONTAINER_OF(events, struct egress, events)->sandbox;
+    const struct door_visit visit = { .client = *client, .proxy = *proxy };
+    struct question *question = calloc(1, sizeof(*question));
+    if (question == NULL)
+        abort();
+    *question = (struct question){ .done = done, .ctx = ctx };
+    sandbox->backend->ops->sandbox_owner(sandbox->handle, &visit, on_owner, question);
+}
+
+/* ---- what ---- */
+
+static void on_record(struct gate_events *events, const struct gate_record *record)
+{
+    struct sandbox *sandbox = OSA_CONTAINER_OF(events, struct egress, events)->sandbox;
+    char text[1024];
+    bool request = record->method[0] != '\0';
+    (void)snprintf(text, sizeof(text), "%s%s%s%s%s%s by %s (pid %d)%s%s%s%s%s", record->kind,
+                   request ? " " : "", record->method, record->target[0] != '\0' ? " to " : "",
+                   record->target, record->path, record->exe[0] != '\0' ? record->exe : "unknown",
+                   (int)record->pid, record->rule[0] != '\0' ? " by rule " : "", record->rule,
+                   record->reason[0] != '\0' ? ": " : "", record->reason,
+                   record->detail[0] != '\0' ? ": " : "");
+    size_t used = strlen(text);
+    (void)snprintf(text + used, sizeof(text) - used, "%s", record->detail);
+    const struct event event = { .type = record->allowed ? EVENT_ALLOWED : EVENT_DENIED,
+                                 .sandbox_id = sandbox->id,
+                                 .control = "policy",
+                                 .message = text };
+    events_add(sandbox->agent->events, &event);
+}
+
+/* ---- life ---- */
+
+static void add_variable(struct egress *egress, const char *key, const char *value)
+{
+    egress->variables[egress->environment.count++] = (struct spec_pair){ key, value };
+}
+
+/* The names that clients look for; those of upstream's supervisor. */
+static void fill_environment(struct egress *egress, const struct sandbox_door *door)
+{
+    static const char *const proxies[] = { "ALL_PROXY",  "HTTP_PROXY",  "HTTPS_PROXY",
+                                           "http_proxy", "https_proxy", "grpc_proxy" };
+    static const char none[] = "127.0.0.1,localhost,::1";
+    (void)snprintf(egress->url, sizeof(egress->url), "http://%s:%u", door->hosts[0], door->port);
+    egress->environment.items = egress->variables;
+    for (unsigned i = 0; i < OSA_ARRAY_LEN(proxies); i++)
+        add_variable(egress, proxies[i], egress->url);
+    add_variable(egress, "NO_PROXY", none);
+    add_variable(egress, "no_proxy", none);
+    add_variable(egress, "NODE_USE_ENV_PROXY", "1");
+}
+
+static enum osa_code open_dns(struct agent *agent, struct osa_error *err)
+{
+    return agent->dns != NULL ? OSA_OK : dns_open(agent->setup.loop, &agent->dns, err);
+}
+
+enum osa_code egress_policy(struct egress *egress, const struct policy_document *doc,
+                            struct osa_error *err)
+{
+    enum osa_code code = policy_live_publish(egress->policy, doc, ++egress->version, err);
+    if (egress->gate != NULL)
+        gate_policy_changed(egress->gate);
+    return code;
+}
+
+enum osa_code egress_open(struct sandbox *sandbox, const struct policy_document *doc,
+                          struct egress **ret_egress, struct osa_error *err)
+{
+    struct agent *agent = sandbox->agent;
+    struct sandbox_door door;
+    struct egress *egress = calloc(1, sizeof(*egress));
+    if (egress == NULL)
+        return osa_fail_errno(err, ENOMEM, "egress proxy");
+    egress->sandbox = sandbox;
+    egress->events = (struct gate_events){ .identify = on_identify, .record = on_record };
+    egress->policy = policy_live_new(POLICY_FAIL_CLOSED, NULL);
+    enum osa_code code = egress_policy(egress, doc, err);
+    if (code == OSA_OK)
+        code = open_dns(agent, err);
+    if (code == OSA_OK)
+        code = sandbox->backend->ops->sandbox_door(sandbox->handle, &door, err);
+    if (code == OSA_OK) {
+        const struct gate_config config = { .loop = agent->setup.loop,
+                                            .dns = agent->dns,
+                                            .policy = egress->policy,
+                                            .events = &egress->events,
+                                            .limits = gate_limits_default(),
+                                            .fds = { door.fds[0], door.fds[1] } };
+        fill_environment(egress, &door);
+        code = gate_new(&config, &egress->gate, err);
+    }
+    if (code != OSA_OK) {
+        egress_close(egress);
+        return code;
+    }
+    *ret_egress = egress;
+    return OSA_OK;
+}
+
+void egress_close(struct egress *egress)
+{
+    if (egress == NULL)
+        return;
+    gate_free(egress->gate);
+    policy_live_free(egress->policy);
+    free(egress);
+}
+
+const struct spec_pairs *egress_environment(const struct egress *egress)
+{
+    static const struct spec_pairs none;
+    return egress != NULL ? &egress->environment : &none;
+}

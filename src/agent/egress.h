@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The way out of a sandbox: its backend's door, the egress proxy behind it, and the policy in force. */
+#pragma once
+
+#include "agent/spec.h"
+
+struct sandbox;
+struct egress;
+
+/**
+ * egress_open() - Begin to serve the door of a sandbox whose backend has one
+ * @doc: the policy that is in force from now on
+ * Return: OSA_OK; else the sandbox has no way out.
+ */
+OSA_MUST_CHECK enum osa_code egress_open(struct sandbox *sandbox, const struct policy_document *doc,
+                                         struct egress **ret_egress, struct osa_error *err);
+
+/** egress_close() - Cut everything that goes out. NULL is fine */
+void egress_close(struct egress *egress);
+
+/**
+ * egress_policy() - Put another policy in force: what it still allows goes on, the rest is cut
+ * Return: OSA_OK; INVALID_ARGUMENT for a document that cannot be used: everything is refused from
+ * then on, until a usable one comes.
+ */
+OSA_MUST_CHECK enum osa_code egress_policy(struct egress *egress, const struct policy_document *doc,
+                                           struct osa_error *err);
+
+/** egress_environment() - Variables that lead programs to the proxy; none for NULL. Borrowed until egress_close() */
+const struct spec_pairs *egress_environment(const struct egress *egress);

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The life of a connection: its request heads, its steps, its end. */
+#include "egress/conn.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <utlist.h>
+
+/* What a client may still send after our answer before its connection is cut. */
+#define LINGER_NS OSA_NS_PER_SEC
+
+static void on_client(struct osa_source *source, unsigned events)
+{
+    (void)events;
+    conn_step(OSA_CONTAINER_OF(source, struct conn, client.source));
+}
+
+static void on_server(struct osa_source *source, unsigned events)
+{
+    (void)events;
+    struct conn *conn = OSA_CONTAINER_OF(source, struct conn, server.source);
+    if (conn->state == CONN_DIAL)
+        conn_dial_step(conn);
+    else
+        conn_step(conn);
+}
+
+static void on_time(struct osa_timer *timer)
+{
+    struct conn *conn = OSA_CONTAINER_OF(timer, struct conn, timer);
+    if (conn->state == CONN_DIAL) {
+        conn_dial_step(conn);
+    } else if (conn->state == CONN_RESOLVE) {
+        conn_refuse(conn, 504, "upstream_unreachable", "timeout",
+                    "the target's name was not resolved in time");
+        conn_step(conn);
+    } else {
+        conn_free(conn);
+    }
+}
+
+static void on_again(struct osa_timer *timer)
+{
+    conn_step(OSA_CONTAINER_OF(timer, struct conn, again));
+}
+
+void conn_arm(struct conn *conn, int64_t delay_ns)
+{
+    osa_timer_arm(conn->gate->config.loop, &conn->timer, osa_deadline_after(delay_ns));
+}
+
+void conn_new(struct gate *gate, int fd)
+{
+    const int one = 1;
+    struct conn *conn = calloc(1, sizeof(*conn));
+    if (conn == NULL || osa_set_nonblocking(fd, true, NULL) != OSA_OK) {
+        osa_close_fd(&fd);
+        free(conn);
+        return;
+    }
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    conn->gate = gate;
+    conn->timer.fire = on_time;
+    conn->again.fire = on_again;
+    stream_init(&conn->client, gate->config.loop, on_client);
+    stream_init(&conn->server, gate->config.loop, on_server);
+    stream_open(&conn->client, fd);
+    DL_APPEND(gate->conns, conn);
+    gate->count++;
+    conn_arm(conn, gate->config.limits.head_ns);
+    conn_step(conn);
+}
+
+void conn_free(struct conn *conn)
+{
+    struct gate *gate = conn->gate;
+    DL_DELETE(gate->conns, conn);
+    if (conn->ticket != NULL)
+        conn->ticket->conn = NULL;
+    dns_cancel(conn->query);
+    osa_timer_disarm(&conn->timer);
+    osa_timer_disarm(&conn->again);
+    stream_close(&conn->client);
+    stream_close(&conn->server);
+    osa_mover_done(&conn->up);
+    osa_mover_done(&conn->down);
+    exchange_free(conn->exchange);
+    policy_engine_unref(conn->engine);
+    free(conn->addresses);
+    free(conn->peer);
+    free(conn);
+    gate_conn_gone(gate);
+}
+
+/* ---- heads ---- */
+
+static bool has_bare_lf(const char *data, size_t len)
+{
+    const char *at = data;
+    while (len > 0 && (at = memchr(at, '\n', len - (size_t)(at - data))) != NULL) {
+        if (at == data || at[-1] != '\r')
+            return true;
+        at++;
+    }
+    return false;
+}
+
+static void bad_request(struct conn *conn, unsigned status, const char *fault)
+{
+    char detail[160];
+    (void)snprintf(detail, sizeof(detail), "the request has %s", fault);
+    conn_record(conn, "request", NULL, (struct head_span){ NULL, 0 }, "http-parser", detail);
+    conn_reply(conn, status, status == 431 ? "request_head_too_large" : "bad_request", detail,
+               "http-parser");
+}
+
+/* Return: false when @conn is gone or has another state now. */
+static bool read_head(struct conn *conn)
+{
+    struct osa_buf *in = &conn->client.in;
+    struct head head;
+    for (;;) {
+        size_t len = head_end(in->data, in->len);
+        const char *fault = NULL;
+        if (len == 0 && has_bare_lf(in->data, in->len))
+            fault = "a line that does not end with CR LF";
+        if (len > 0)
+            fault = head_parse(in->data, len, /* response= */ false, &head);
+        if (fault != NULL) {
+            bad_request(conn, 400, fault);
+            return true;
+        }
+        if (len > 0) {
+            conn_begin(conn, len, &head);
+            return false;
+        }
+        if (in->len >= HEAD_MAX_BYTES) {
+            bad_request(conn, 431, "a head of more than 16384 bytes");
+            return true;
+        }
+        ssize_t n = stream_fill(&conn->client);
+        if (n == -EAGAIN)
+            return true;
+        if (n <= 0) {
+            conn_free(conn);
+            return false;
+        }
+    }
+}
+
+/* ---- our own answers ---- */
+
+static bool reply_step(struct conn *conn)
+{
+    ssize_t n = stream_flush(&conn->client);
+    if (n == -EAGAIN)
+        return true;
+    if (n < 0) {
+        conn_free(conn);
+        return false;
+    }
+    if (conn->client.out.len > 0)
+        return true;
+    if (!conn->lingering) { /* closing with bytes unread would reset the answer away */
+        conn->lingering = true;
+        stream_end(&conn->client);
+        conn_arm(conn, LINGER_NS);
+    }
+    do {
+        osa_buf_reset(&conn->client.in);
+        n = stream_fill(&conn->client);
+    } while (n > 0);
+    if (n == -EAGAIN)
+        return true;
+    conn_free(conn);
+    return false;
+}
+
+/* ---- steps ---- */
+
+static void want(struct conn *conn)
+{
+    unsigned client = 0;
+    unsigned server = 0;
+    switch (conn->state) {
+    case CONN_HEAD:
+        client = OSA_READ;
+        break;
+    case CONN_IDENTIFY:
+    case CONN_RESOLVE:
+        break;
+    case CONN_DIAL:
+        server = OSA_WRITE;
+        break;
+    case CONN_SNIFF:
+    case CONN_TUNNEL:
+        tunnel_want(conn, &client, &server);
+        break;
+    case CONN_EXCHANGE:
+        exchange_want(conn, &client, &server);
+        break;
+    case CONN_REPLY:
+        client = conn->lingering ? OSA_READ : OSA_WRITE;
+        break;
+    }
+    if (!stream_want(&conn->client, client) || !stream_want(&conn->server, server))
+        conn_free(conn);
+}
+
+void conn_step(struct conn *conn)
+{
+    bool alive = true;
+    switch (conn->state) {
+    case CONN_HEAD:
+        alive = read_head(conn);
+        break;
+    case CONN_IDENTIFY:
+    case CONN_RESOLVE:
+    case CONN_DIAL:
+        break;
+    case CONN_SNIFF:
+    case CONN_TUNNEL:
+        alive = tunnel_step(conn);
+        break;
+    case CONN_EXCHANGE:
+        alive = exchange_step(conn);
+        break;
+    case CONN_REPLY:
+        alive = reply_step(conn);
+        break;
+    }
+    if (alive)
+        want(conn);
+}
+
+void conn_recheck(struct conn *conn)
+{
+    switch (conn->state) {
+    case CONN_HEAD:
+    case CONN_IDENTIFY:
+    case CONN_REPLY:
+        return; /* decides, if at all, under what is in force then */
+    case CONN_RESOLVE:
+    case CONN_DIAL:
+    case CONN_SNIFF:
+    case CONN_TUNNEL:
+    case CONN_EXCHANGE:
+        break;
+    }
+    if (conn_regrant(conn))
+        return;
+    conn_record(conn, conn->tunnel ? "connect" : "forward", exchange_head(conn),
+                (struct head_span){ NULL, 0 }, "policy-changed",
+                "the policy changed and no longer allows the connection");
+    if (conn->state == CONN_RESOLVE || conn->state == CONN_DIAL) {
+        conn_reply(conn, 403, "policy_denied",
+                   "the policy changed and no longer allows the connection", "policy-changed");
+        conn_step(conn);
+    } else {
+        conn_free(conn);
+    }
+}
+
+void conn_record(struct conn *conn, const char *kind, const struct head *head,
+                 struct head_span path, const char *reason, const char *detail)
+{
+    char target[TARGET_TEXT_SIZE] = "";
+    char method[32] = "";
+    char cut[512] = "";
+    if (conn->target.host[0] != '\0')
+        (void)target_text(&conn->target, target);
+    if (head != NULL && head->method.at != NULL)
+        (void)snprintf(method, sizeof(method), "%.*s", (int)OSA_MIN(head->method.len, (size_t)31),
+                       head->method.at);
+    if (path.at != NULL) {
+        const char *query = memchr(path.at, '?', path.len);
+        size_t len = query != NULL ? (size_t)(query - path.at) : path.len;
+        (void)snprintf(cut, sizeof(cut), "%.*s", (int)OSA_MIN(len, sizeof(cut) - 1), path.at);
+    }
+    const struct gate_record record = {
+        .allowed = reason == NULL,
+        .kind = kind,
+        .target = target,
+        .method = method,
+        .path = cut,
+        .exe = conn->peer != NULL && conn->peer->exe != NULL ? conn->peer->exe : "",
+        .pid = conn->peer != NULL ? conn->peer->pid : 0,
+        .rule = conn->grant.allow ? conn->grant.rule->key : "",
+        .reason = reason != NULL ? reason : "",
+        .detail = detail != NULL ? detail : "",
+    };
+    conn->gate->config.events->record(conn->gate->config.events, &record);
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One connection of a client, for the files of this folder. */
+#pragma once
+
+#include "egress/gate.h"
+#include "egress/head.h"
+#include "egress/stream.h"
+#include "egress/target.h"
+
+#include "base/mover.h"
+#include "io/http1.h"
+#include "policy/guard.h"
+
+struct conn;
+
+/*
+ * state     what happens                                    left by
+ * HEAD      a request's head is read                        whole → IDENTIFY or DECIDE, bad → REPLY
+ * IDENTIFY  the backend looks for the client's process      answer → DECIDE's steps
+ * RESOLVE   the target's name is looked up                  answer → DIAL, refused → REPLY
+ * DIAL      the checked addresses are dialled in turn       connected → SNIFF, EXCHANGE; failed → REPLY
+ * SNIFF     CONNECT was answered; the first bytes tell      TUNNEL, or closed
+ * TUNNEL    bytes are moved unseen                          both ends → closed
+ * EXCHANGE  one request and its response pass               done → HEAD, 101 → TUNNEL, broken → closed
+ * REPLY     an answer of ours is written; then the rest     written and read out → closed
+ *           of what the client sends is read out
+ */
+enum conn_state {
+    CONN_HEAD,
+    CONN_IDENTIFY,
+    CONN_RESOLVE,
+    CONN_DIAL,
+    CONN_SNIFF,
+    CONN_TUNNEL,
+    CONN_EXCHANGE,
+    CONN_REPLY,
+};
+
+/* An answer that is awaited by somebody who may be gone when it comes. */
+struct conn_ticket {
+    struct conn *conn; /* NULL: gone */
+};
+
+/* Who the client is, from the first request on. */
+struct conn_peer {
+    pid_t pid;
+    enum policy_reason fault;
+    size_t ancestor_count;
+    const char **ancestors;
+    const char *exe;
+    char detail[256];
+    char text[];
+};
+
+struct exchange; /* exchange.c */
+
+/**
+ * struct conn - Owned by its gate's list
+ * @tunnel:    a CONNECT, in whatever state; else requests in absolute form
+ * @ticket:    of the answer that is awaited
+ * @peer:      owned; NULL until the first answer
+ * @engine:    owned reference; the policy that @grant is from
+ * @upstream:  where the server stream leads
+ * @addresses: checked ones that are still to be dialled, from @address on
+ * @exchange:  owned; NULL until the first HTTP request passes
+ */
+struct conn {
+    struct gate *gate;
+    struct conn *prev, *next;
+    enum conn_state state;
+    bool tunnel;
+    bool lingering;
+    bool known; /* @peer has been asked for */
+    struct stream client;
+    struct stream server;
+    struct osa_timer timer;
+    struct osa_timer again; /* a step without an event */
+    struct conn_ticket *ticket;
+    struct conn_peer *peer;
+    const struct policy_engine *engine;
+    struct policy_grant grant;
+    struct policy_guard guard;
+    struct target target;
+    struct target upstream;
+    struct sockaddr_storage *addresses; /* owned */
+    size_t address;                     /* the one that is, or was, dialled */
+    size_t address_count;
+    int64_t dial_deadline_ns;
+    struct dns_query *query;
+    struct osa_mover up;
+    struct osa_mover down;
+    bool up_ended;
+    bool down_ended;
+    struct exchange *exchange;
+};
+
+/**
+ * struct gate - One sandbox's proxy
+ * @count: of @conns
+ * @paused: the listeners are not watched: too many connections, or no descriptors
+ */
+struct gate {
+    struct gate_config config;
+    struct osa_source listeners[2];
+    struct osa_timer retry;
+    struct conn *conns;
+    unsigned count;
+    bool paused;
+};
+
+/* ---- gate.c ---- */
+
+/** gate_conn_gone() - A connection has ended: there is room for another */
+void gate_conn_gone(struct gate *gate);
+
+/* ---- conn.c ---- */
+
+/** conn_new() - A connection on an accepted socket, which is taken; lives in the gate's list */
+void conn_new(struct gate *gate, int fd);
+/** conn_free() - Cut it */
+void conn_free(struct conn *conn);
+/** conn_step() - Do what can be done now, then watch for more. May free @conn */
+void conn_step(struct conn *conn);
+/** conn_arm() - End the connection when nothing happens until then */
+void conn_arm(struct conn *conn, int64_t delay_ns);
+/** conn_recheck() - Hold it against the policy in force. May free @conn */
+void conn_recheck(struct conn *conn);
+/** conn_record() - Tell the gate's owner; @head is the request's or NULL, @path without query or NULL */
+void conn_record(struct conn *conn, const char *kind, const struct head *head,
+                 struct head_span path, const char *reason, const char *detail);
+
+/* ---- decide.c: each of these ends with conn_step() or conn_free() ---- */
+
+/** conn_begin() - A request's head is whole and in order, at the start of @conn->client.in */
+void conn_begin(struct conn *conn, size_t len, const struct head *head);
+/** conn_reach() - Decide on @conn->target, then resolve, check, dial; tunnel_begin() or exchange_connected() follow */
+void conn_reach(struct conn *conn);
+/** conn_dial_step() - The socket that is being connected is ready, or its time is over */
+void conn_dial_step(struct conn *conn);
+/** conn_regrant() - Is what was dialled allowed by the policy in force, too? Then that is the conn's from now on. Does not step */
+bool conn_regrant(struct conn *conn);
+
+/* ---- reply.c ---- */
+
+/**
+ * conn_reply() - Answer the request with an error of ours, then close; never frees, does not step
+ * @error:  machine name ("policy_denied")
+ * @detail: a sentence
+ * @reason: name of the reason; NULL: none
+ */
+void conn_reply(struct conn *conn, unsigned status, const char *error, const char *detail,
+                const char *reason);
+/** conn_refuse() - conn_reply() and conn_record() for a decision of the policy */
+void conn_refuse(struct conn *conn, unsigned status, const char *error, const char *reason,
+                 const char *detail);
+
+/* ---- exchange.c ---- */
+
+/** exchange_free() - NULL is fine */
+void exchange_free(struct exchange *exchange);
+/**
+ * exchange_begin() - Take over a request's head from @conn->client.in and fill @conn->target
+ * Return: true; false when it was answered already, with an error.
+ */
+bool exchange_begin(struct conn *conn, size_t len, const struct head *head);
+/** exchange_connected() - The server stream is open: send the request on. Does not step */
+void exchange_connected(struct conn *conn);
+/** exchange_step() - Move both messages on. Return: false when @conn is gone */
+bool exchange_step(struct conn *conn);
+/** exchange_want() - Events that each side is to be watched for */
+void exchange_want(const struct conn *conn, unsigned *ret_client, unsigned *ret_server);
+/** exchange_head() - The request's head, for answers and records; NULL when there is none */
+const struct head *exchange_head(const struct conn *conn);
+
+/* ---- tunnel.c ---- */
+
+/** tunnel_begin() - CONNECT has reached its target: answer it and look at the first bytes. Does not step */
+void tunnel_begin(struct conn *conn);
+/** tunnel_upgrade() - The exchange became a tunnel (101) */
+void tunnel_upgrade(struct conn *conn);
+/** tunnel_step() - Move bytes. Return: false when @conn is gone */
+bool tunnel_step(struct conn *conn);
+/** tunnel_want() - As exchange_want() */
+void tunnel_want(const struct conn *conn, unsigned *ret_client, unsigned *ret_server);

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * From a request to a connection with its target: who asks, whether the policy lets it out, where
+ * the name leads and whether it may lead there, and then only there.
+ */
+#include "egress/conn.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+
+/* An address that swallows packets must not eat the time of the others. */
+#define ATTEMPT_NS (5 * OSA_NS_PER_SEC)
+
+/* ---- who ---- */
+
+/* A copy at *at, which moves on. */
+static const char *put_text(char **at, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = *at;
+    memcpy(copy, text, size);
+    *at += size;
+    return copy;
+}
+
+_Static_assert(offsetof(struct conn_peer, text) % sizeof(char *) == 0, "pointers fit after text");
+
+static struct conn_peer *peer_copy(const struct gate_peer *peer, enum policy_reason reason,
+                                   const char *detail)
+{
+    size_t count = peer != NULL ? peer->ancestor_count : 0;
+    size_t text = 1;
+    if (peer != NULL)
+        text += strlen(peer->exe) + 1;
+    for (size_t i = 0; i < count; i++)
+        text += strlen(peer->ancestors[i]) + 1;
+    struct conn_peer *copy =
+        calloc(1, sizeof(*copy) + text + count * sizeof(char *) + sizeof(char *));
+    if (copy == NULL)
+        return NULL;
+    copy->fault = reason;
+    (void)snprintf(copy->detail, sizeof(copy->detail), "%s", detail != NULL ? detail : "");
+    if (peer == NULL)
+        return copy;
+    size_t offset = (text + sizeof(char *) - 1) / sizeof(char *) * sizeof(char *);
+    char *at = copy->text;
+    copy->pid = peer->pid;
+    copy->exe = put_text(&at, peer->exe);
+    copy->ancestors = (const char **)(void *)(copy->text + offset);
+    copy->ancestor_count = count;
+    for (size_t i = 0; i < count; i++)
+        copy->ancestors[i] = put_text(&at, peer->ancestors[i]);
+    return copy;
+}
+
+static void on_peer(void *ctx, const struct gate_peer *peer, enum policy_reason reason,
+                    const char *detail)
+{
+    struct conn_ticket *ticket = ctx;
+    struct conn *conn = ticket->conn;
+    free(ticket);
+    if (conn == NULL)
+        return;
+    conn->ticket = NULL;
+    conn->peer = peer_copy(peer, reason, detail);
+    if (conn->peer == NULL)
+        conn_free(conn);
+    else
+        conn_reach(conn);
+}
+
+static void identify(struct conn *conn)
+{
+    struct sockaddr_storage client;
+    struct sockaddr_storage proxy;
+    socklen_t client_len = sizeof(client);
+    socklen_t proxy_len = sizeof(proxy);
+    conn->ticket = calloc(1, sizeof(*conn->ticket));
+    if (conn->ticket == NULL ||
+        getpeername(conn->client.source.fd, (struct sockaddr *)&client, &client_len) < 0 ||
+        getsockname(conn->client.source.fd, (struct sockaddr *)&proxy, &proxy_len) < 0) {
+        free(OSA_TAKE(conn->ticket));
+        conn_free(conn);
+        return;
+    }
+    conn->ticket->conn = conn;
+    conn->state = CONN_IDENTIFY;
+    conn_arm(conn, conn->gate->config.limits.dial_ns);
+    conn->gate->config.events->identify(conn->gate->config.events, &client, &proxy, on_peer,
+                                        conn->ticket);
+    conn_step(conn);
+}
+
+void conn_begin(struct conn *conn, size_t len, const struct head *head)
+{
+    if (head->method.len == 7 && memcmp(head->method.at, "CONNECT", 7) == 0) {
+        const char *fault = target_parse(head->target, /* default_port= */ 0, &conn->target);
+        conn->tunnel = true;
+        if (fault != NULL) {
+            char detail[160];
+            conn->target = (struct target){ 0 };
+            (void)snprintf(detail, sizeof(detail), "the CONNECT target has %s", fault);
+            conn_refuse(conn, 400, "invalid_request_target", "http-parser", detail);
+            conn_step(conn);
+            return;
+        }
+        osa_buf_consume(&conn->client.in, len);
+        stream_close(&conn->server);
+        exchange_free(OSA_TAKE(conn->exchange));
+    } else if (!exchange_begin(conn, len, head)) {
+        conn_step(conn);
+        return;
+    }
+    if (conn->peer == NULL)
+        identify(conn);
+    else
+        conn_reach(conn);
+}
+
+/* ---- whether ---- */
+
+static void describe(const struct conn *conn, struct policy_connection *ret)
+{
+    const struct conn_peer *peer = conn->peer;
+    *ret = (struct policy_connection){
+        .host = conn->target.host,
+        .port = conn->target.port,
+        .binary = peer->exe,
+        .ancestors = peer->ancestors,
+        .ancestor_count = peer->ancestor_count,
+        .identity = peer->fault,
+    };
+}
+
+static void refuse_connection(struct conn *conn, enum policy_reason reason)
+{
+    char target[TARGET_TEXT_SIZE];
+    char detail[TARGET_TEXT_SIZE + 512];
+    const char *exe = conn->peer->exe != NULL ? conn->peer->exe : "an unknown program";
+    (void)snprintf(detail, sizeof(detail), "%.128s may not connect to %s: %s%s%s", exe,
+                   target_text(&conn->target, target), policy_reason_text(reason),
+                   conn->peer->detail[0] != '\0' ? ": " : "", conn->peer->detail);
+    conn_refuse(conn, 403, "policy_denied", policy_reason_name(reason), detail);
+}
+
+static void refuse_destination(struct conn *conn, enum policy_reason reason, const char *what)
+{
+    char target[TARGET_TEXT_SIZE];
+    char detail[TARGET_TEXT_SIZE + 256];
+    (void)snprintf(detail, sizeof(detail), "%s may not be reached: %s%s%s",
+                   target_text(&conn->target, target), policy_reason_text(reason),
+                   what[0] != '\0' ? ": " : "", what);
+    conn_refuse(conn, 403, "ssrf_denied", policy_reason_name(reason), detail);
+}
+
+static void take_policy(struct conn *conn)
+{
+    policy_engine_unref(conn->engine);
+    conn->engine = policy_live_take(conn->gate->config.policy);
+}
+
+/* What the policy says of the target, and how its addresses are to be checked. */
+static bool decide(struct conn *conn)
+{
+    struct policy_connection connection;
+    take_policy(conn);
+    describe(conn, &connection);
+    if (!policy_connect(conn->engine, &connection, &conn->grant)) {
+        refuse_connection(conn, conn->grant.reason);
+        return false;
+    }
+    if (conn->grant.inspect) {
+        conn_refuse(conn, 503, conn->tunnel ? "tls_termination_unavailable" : "l7_unavailable",
+                    "l7-unavailable", "requests to this endpoint cannot be looked at yet");
+        return false;
+    }
+    if (conn->tunnel && conn->grant.uninspected) {
+        conn_refuse(conn, 403, "uninspected_credentials",
+                    policy_reason_name(POLICY_REASON_UNINSPECTED),
+                    policy_reason_text(POLICY_REASON_UNINSPECTED));
+        return false;
+    }
+    if (!policy_guard_plan(&connection, &conn->grant, conn->gate->config.gateway, &conn->guard)) {
+        refuse_destination(conn, conn->guard.reason, "");
+        return false;
+    }
+    return true;
+}
+
+/* ---- where ---- */
+
+static bool address_of(const struct sockaddr_storage *from, struct policy_address *ret)
+{
+    if (from->ss_family == AF_INET) {
+        ret->size = 4;
+        memcpy(ret->bytes, &((const struct sockaddr_in *)(const void *)from)->sin_addr, 4);
+    } else {
+        ret->size = 16;
+        memcpy(ret->bytes, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr, 16);
+    }
+    return from->ss_family == AF_INET || from->ss_family == AF_INET6;
+}
+
+static void address_to(const struct policy_address *address, struct sockaddr_storage *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    if (address->size == 4) {
+        struct sockaddr_in *v4 = (void *)ret;
+        v4->sin_family = AF_INET;
+        memcpy(&v4->sin_addr, address->bytes, 4);
+    } else {
+        struct sockaddr_in6 *v6 = (void *)ret;
+        v6->sin6_family = AF_INET6;
+        memcpy(&v6->sin6_addr, address->bytes, 16);
+    }
+}
+
+/* One bad address spoils all: a name that leads inside in part is not to be trusted in whole. */
+static bool check_addresses(struct conn *conn, const struct sockaddr_storage *addresses,
+                            size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char text[POLICY_ADDRESS_TEXT] = "";
+        struct policy_address address = { 0 };
+        enum policy_reason reason = POLICY_REASON_RESOLUTION;
+        if (address_of(&addresses[i], &address))
+            reason = policy_guard_check(&conn->guard, &address);
+        if (reason != POLICY_REASON_NONE) {
+            refuse_destination(conn, reason, policy_address_text(&address, text));
+            return false;
+        }
+    }
+    return true;
+}
+
+static void dial_next(struct conn *conn);
+
+static void dial(struct conn *conn, const struct sockaddr_storage *addresses, size_t count)
+{
+    free(conn->addresses);
+    conn->addresses = calloc(count, sizeof(*addresses));
+    if (conn->addresses == NULL) {
+        conn_free(conn);
+        return;
+    }
+    memcpy(conn->addresses, addresses, count * sizeof(*addresses));
+    conn->address_count = count;
+    conn->address = 0;
+    conn->upstream = conn->target;
+    conn->state = CONN_DIAL;
+    conn->dial_deadline_ns = osa_deadline_after(conn->gate->config.limits.dial_ns);
+    dial_next(conn);
+}
+
+static void on_resolved(void *ctx, const struct sockaddr_storage *addresses, size_t count,
+                        const struct osa_error *error)
+{
+    struct conn *conn = ctx;
+    conn->query = NULL;
+    if (error != NULL)
+        refuse_destination(conn, POLICY_REASON_RESOLUTION, error->text);
+    else if (check_addresses(conn, addresses, count)) {
+        dial(conn, addresses, count);
+        return;
+    }
+    conn_step(conn);
+}
+
+/* An idle connection to the very target, under the very policy, serves again. */
+static bool reusable(const struct conn *conn, const struct policy_engine *before)
+{
+    char byte;
+    return stream_is_open(&conn->server) && before == conn->engine &&
+           target_same(&conn->upstream, &conn->target) &&
+           recv(conn->server.source.fd, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN;
+}
+
+void conn_reach(struct conn *conn)
+{
+    struct sockaddr_storage literal;
+    const struct policy_engine *before = conn->engine; /* compared only */
+    if (!decide(conn)) {
+        conn_step(conn);
+        return;
+    }
+    if (reusable(conn, before)) {
+        exchange_connected(conn);
+        conn_step(conn);
+        return;
+    }
+    stream_close(&conn->server);
+    if (conn->guard.literal) {
+        address_to(&conn->guard.address, &literal);
+        if (check_addresses(conn, &literal, 1))
+            dial(conn, &literal, 1);
+        else
+            conn_step(conn);
+        return;
+    }
+    conn->state = CONN_RESOLVE;
+    conn_arm(conn, conn->gate->config.limits.dial_ns);
+    conn->query = dns_resolve(conn->gate->config.dns, conn->target.host, on_resolved, conn);
+    conn_step(conn);
+}
+
+bool conn_regrant(struct conn *conn)
+{
+    struct policy_connection connection;
+    struct policy_grant grant;
+    struct policy_guard guard;
+    const struct policy_engine *now = policy_live_take(conn->gate->config.policy);
+    struct policy_address address;
+    describe(conn, &connection);
+    bool same = policy_connect(now, &connection, &grant) &&
+                policy_guard_plan(&connection, &grant, conn->gate->config.gateway, &guard) &&
+                !(conn->tunnel && grant.uninspected) && grant.inspect == conn->grant.inspect &&
+                grant.tls_skip == conn->grant.tls_skip;
+    for (size_t i = 0; same && conn->state != CONN_RESOLVE && i < conn->address_count; i++)
+        same = address_of(&conn->addresses[i], &address) &&
+               policy_guard_check(&guard, &address) == POLICY_REASON_NONE;
+    if (!same) {
+        policy_engine_unref(now);
+        return false;
+    }
+    policy_engine_unref(conn->engine);
+    conn->engine = now;
+    conn->grant = grant;
+    conn->guard = guard;
+    return true;
+}
+
+/* ---- and there ---- */
+
+static int begin_connect(const struct sockaddr_storage *to, uint16_t port)
+{
+    const int one = 1;
+    struct sockaddr_storage address = *to;
+    socklen_t len =
+        to->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+    if (to->ss_family == AF_INET)
+        ((struct sockaddr_in *)(void *)&address)->sin_port = htons(port);
+    else
+        ((struct sockaddr_in6 *)(void *)&address)->sin6_port = htons(port);
+    OSA_AUTO(osa_close_fd) int fd = socket(to->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || osa_set_nonblocking(fd, true, NULL) != OSA_OK)
+        return -EMFILE;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+    if (connect(fd, (const struct sockaddr *)&address, len) < 0 && errno != EINPROGRESS)
+        return -errno;
+    return osa_take_fd(&fd);
+}
+
+static void dial_failed(struct conn *conn, int sys_errno)
+{
+    struct osa_error error;
+    char target[TARGET_TEXT_SIZE];
+    (void)osa_fail(&error, OSA_UNAVAILABLE, sys_errno, "%s cannot be reached",
+                   target_text(&conn->target, target));
+    conn_refuse(conn, sys_errno == ETIMEDOUT ? 504 : 502, "upstream_unreachable", "unreachable",
+                error.text);
+    conn_step(conn);
+}
+
+static void dial_next(struct conn *conn)
+{
+    int fd = -ETIMEDOUT;
+    int64_t now = osa_now_ns();
+    for (; conn->address < conn->address_count && now < conn->dial_deadline_ns; conn->address++) {
+        fd = begin_connect(&conn->addresses[conn->address], conn->target.port);
+        if (fd >= 0)
+            break;
+    }
+    if (fd < 0) {
+        dial_failed(conn, -fd);
+        return;
+    }
+    stream_open(&conn->server, fd);
+    conn_arm(conn, OSA_MIN(ATTEMPT_NS, conn->dial_deadline_ns - now));
+    conn_step(conn);
+}
+
+void conn_dial_step(struct conn *conn)
+{
+    int failed = 0;
+    socklen_t len = sizeof(failed);
+    struct sockaddr_storage peer;
+    socklen_t peer_len = sizeof(peer);
+    int fd = conn->server.source.fd;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &failed, &len) < 0)
+        failed = errno;
+    if (failed == 0 && getpeername(fd, (struct sockaddr *)&peer, &peer_len) < 0)
+        failed = ETIMEDOUT; /* our patience, not the socket, brought us here */
+    if (failed == 0) {
+        if (conn->tunnel)
+            tunnel_begin(conn);
+        else
+            exchange_connected(conn);
+        conn_step(conn);
+        return;
+    }
+    stream_close(&conn->server);
+    conn->address++;
+    if (conn->address < conn->address_count)
+        dial_next(conn);
+    else
+        dial_failed(conn, failed);
+}

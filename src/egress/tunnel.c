@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Tunnels: after CONNECT, and after an upgrade. Bytes move without being looked at, but for the
+ * first ones: a client that begins TLS must name the host that the tunnel was allowed for, so that
+ * one name does not open the way to another behind the same address.
+ */
+#include "egress/conn.h"
+#include "egress/hello.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* Rounds of one tunnel before the loop's others get their turn. */
+#define ROUNDS 16u
+
+void tunnel_begin(struct conn *conn)
+{
+    static const char established[] = "HTTP/1.1 200 Connection Established\r\n\r\n";
+    (void)osa_buf_add(&conn->client.out, established, sizeof(established) - 1);
+    conn->state = conn->grant.tls_skip ? CONN_TUNNEL : CONN_SNIFF;
+    conn_arm(conn, conn->gate->config.limits.tunnel_idle_ns);
+    conn_record(conn, "connect", NULL, (struct head_span){ NULL, 0 }, NULL, NULL);
+}
+
+void tunnel_upgrade(struct conn *conn)
+{
+    conn->state = CONN_TUNNEL;
+    conn_arm(conn, conn->gate->config.limits.tunnel_idle_ns);
+}
+
+/* ---- the first bytes ---- */
+
+static bool name_fits(const struct conn *conn, const char *name)
+{
+    struct target named = { .port = conn->target.port };
+    if (name[0] == '\0')
+        return conn->target.is_ip; /* RFC 6066 has no names for addresses */
+    (void)snprintf(named.host, sizeof(named.host), "%s", name);
+    return target_same(&named, &conn->target);
+}
+
+/* Return: false when @conn is gone. */
+static bool sniff(struct conn *conn)
+{
+    char name[256];
+    char detail[400];
+    const struct osa_buf *in = &conn->client.in;
+    enum hello_result result =
+        in->len == 0 ? HELLO_MORE
+                     : hello_parse((const uint8_t *)(const void *)in->data, in->len, name);
+    if (result == HELLO_NOT_TLS || (result == HELLO_GOOD && name_fits(conn, name))) {
+        conn->state = CONN_TUNNEL;
+        return true;
+    }
+    if (result == HELLO_MORE && in->len < HELLO_MAX_BYTES && !conn->client.eof)
+        return true;
+    if (result == HELLO_MORE && in->len == 0) { /* the client has nothing to say, and may listen */
+        conn->state = CONN_TUNNEL;
+        return true;
+    }
+    if (result == HELLO_GOOD)
+        (void)snprintf(detail, sizeof(detail), "TLS in the tunnel is for '%s', not for its target",
+                       name);
+    else
+        (void)snprintf(detail, sizeof(detail), "what begins like TLS in the tunnel is none");
+    conn_record(conn, "connect", NULL, (struct head_span){ NULL, 0 }, "tls-name", detail);
+    conn_free(conn);
+    return false;
+}
+
+/* ---- moving ---- */
+
+/*
+ * One direction, one round: give what is held, else take what is there.
+ * Return: 1 when bytes moved; 0 when nothing can be done now; -errno.
+ */
+static int move(struct osa_mover *mover, int from, int to, bool *ended)
+{
+    ssize_t n;
+    if (mover->held > 0)
+        n = osa_mover_push(mover, to);
+    else if (*ended)
+        return 0;
+    else if ((n = osa_mover_pull(mover, from)) == 0) {
+        *ended = true;
+        (void)shutdown(to, SHUT_WR);
+        return 1;
+    }
+    return n == -EAGAIN ? 0 : n < 0 ? (int)n : 1;
+}
+
+static int move_down(struct conn *conn)
+{
+    ssize_t n = stream_flush(&conn->client);
+    if (n < 0 && n != -EAGAIN)
+        return (int)n;
+    if (conn->client.out.len > 0)
+        return 0;
+    int moved =
+        move(&conn->down, conn->server.source.fd, conn->client.source.fd, &conn->down_ended);
+    return moved == 0 && n > 0 ? 1 : moved;
+}
+
+/* What was read before goes first, by way of the server's buffer. */
+static int move_up(struct conn *conn)
+{
+    struct osa_buf *in = &conn->client.in;
+    if (in->len > 0) {
+        if (!osa_buf_add(&conn->server.out, in->data, in->len))
+            return -ENOBUFS;
+        osa_buf_done(in);
+    }
+    if (conn->server.out.len > 0) {
+        ssize_t n = stream_flush(&conn->server);
+        if (n < 0 && n != -EAGAIN)
+            return (int)n;
+        if (conn->server.out.len > 0)
+            return 0;
+        osa_buf_done(&conn->server.out);
+    }
+    if (conn->client.eof && !conn->up_ended) {
+        conn->up_ended = true;
+        stream_end(&conn->server);
+        return 1;
+    }
+    return move(&conn->up, conn->client.source.fd, conn->server.source.fd, &conn->up_ended);
+}
+
+/* Reads for the sniffer. Return: as move(). */
+static int read_first(struct conn *conn)
+{
+    ssize_t n = stream_fill(&conn->client);
+    if (n == -EAGAIN)
+        return 0;
+    return n < 0 ? (int)n : 1;
+}
+
+bool tunnel_step(struct conn *conn)
+{
+    bool any = false;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        int up;
+        if (conn->state == CONN_SNIFF) {
+            up = read_first(conn);
+            if (up > 0 && !sniff(conn))
+                return false;
+        } else {
+            up = move_up(conn);
+        }
+        int down = up < 0 ? up : move_down(conn);
+        if (up < 0 || down < 0 ||
+            (conn->up_ended && conn->down_ended && conn->up.held == 0 && conn->down.held == 0)) {
+            conn_free(conn);
+            return false;
+        }
+        if (up == 0 && down == 0)
+            break;
+        any = true;
+    }
+    if (any)
+        conn_arm(conn, conn->gate->config.limits.tunnel_idle_ns);
+    if (conn->client.out.len == 0)
+        osa_buf_done(&conn->client.out);
+    return true;
+}
+
+void tunnel_want(const struct conn *conn, unsigned *ret_client, unsigned *ret_server)
+{
+    bool first = conn->state == CONN_SNIFF;
+    bool up_waits =
+        conn->up.held > 0 || conn->server.out.len > 0 || (!first && conn->client.in.len > 0);
+    bool down_waits = conn->down.held > 0 || conn->client.out.len > 0;
+    *ret_client = (first || (!conn->up_ended && !up_waits) ? (unsigned)OSA_READ : 0u) |
+                  (down_waits ? (unsigned)OSA_WRITE : 0u);
+    *ret_server = (!conn->down_ended && !down_waits ? (unsigned)OSA_READ : 0u) |
+                  (up_waits ? (unsigned)OSA_WRITE : 0u);
+}

@@ -1,0 +1,186 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The way out of a sandbox, with curl and Python inside and an origin of ours outside.
+
+The guard refuses loopback whatever the policy says, so the origin listens on another address of
+this machine, which the policy names.
+"""
+import http.server
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import threading
+import unittest
+
+import harness
+
+FILES = ("{include_workdir: true, read_only: [/usr, /lib, /lib64, /bin, /etc, /proc, /dev/urandom], "
+         "read_write: [/tmp, /dev/null]}")
+
+
+def own_address():
+    """An IPv4 address of this machine that is not loopback; nothing is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.99", 9))
+            address = probe.getsockname()[0]
+        except OSError:
+            address = "127.0.0.1"
+    if address.startswith("127."):
+        harness.skip("this machine has no IPv4 address but loopback")
+    return address
+
+
+class Origin(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    seen = []
+
+    def answer(self):
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        Origin.seen.append((self.command, self.path, dict(self.headers), body))
+        reply = f"{self.command} {self.path} {len(body)}\n".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(reply)))
+        self.end_headers()
+        self.wfile.write(reply)
+
+    do_GET = do_POST = do_PUT = answer
+
+    def log_message(self, *arguments):
+        pass
+
+
+class Egress(unittest.TestCase):
+    prefix = ()
+    owner = None
+
+    @classmethod
+    def setUpClass(cls):
+        harness.need_tool("curl")
+        cls.address = own_address()
+        cls.server = http.server.ThreadingHTTPServer((cls.address, 0), Origin)
+        cls.port = cls.server.server_address[1]
+        threading.Thread(target=cls.server.serve_forever, daemon=True).start()
+        cls.agent = harness.Agent(prefix=cls.prefix, owner=cls.owner)
+        cls.policy = cls.agent.folder / "policy.yaml"
+        cls.policy.write_text(f"""version: 1
+filesystem_policy: {FILES}
+network_policies:
+  origin:
+    endpoints:
+    - {{host: {cls.address}, port: {cls.port}}}
+    binaries: [{{path: /usr/bin/curl}}]
+""")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.agent.stop()
+        cls.server.shutdown()
+        cls.server.server_close()
+
+    def setUp(self):
+        Origin.seen.clear()
+        self.origin = f"http://{self.address}:{self.port}"
+
+    def ctl(self, *arguments, status=0):
+        done = subprocess.run([harness.BIN / "openshell-agentctl", *arguments], capture_output=True,
+                              text=True, timeout=harness.PATIENCE_S,
+                              env={"OPENSHELL_AGENT_ADDRESS": f"unix:{self.agent.socket}"})
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return done.stdout
+
+    def run_in(self, script, status=0):
+        return self.ctl("run", "--policy", str(self.policy), "--", "/bin/sh", "-c", script,
+                        status=status)
+
+    def events(self, kind):
+        return [line for line in self.ctl("events").splitlines() if f" {kind} " in line]
+
+    def test_the_variables_lead_to_the_proxy(self):
+        self.assertEqual(self.run_in("echo $http_proxy $HTTPS_PROXY $NO_PROXY"),
+                         "http://127.0.0.1:3128 http://127.0.0.1:3128 127.0.0.1,localhost,::1\n")
+        self.assertEqual(self.ctl("run", "--policy", str(self.policy), "-e", "http_proxy=mine", "--",
+                                  "/bin/sh", "-c", "echo $http_proxy"), "mine\n")
+
+    def test_what_the_policy_allows_gets_through(self):
+        out = self.run_in(f"curl -sS {self.origin}/a?b -d body {self.origin}/c; "
+                          f"curl -sS -p -x $http_proxy {self.origin}/tunnel")
+        self.assertEqual(out, "POST /a?b 4\nPOST /c 4\nGET /tunnel 0\n")
+        self.assertEqual([s[2].get("Via") for s in Origin.seen],
+                         ["1.1 openshell-sandbox", "1.1 openshell-sandbox", None])
+        allowed = self.events("allowed")
+        self.assertIn(f"forward POST to {self.address}:{self.port}/a by /usr/bin/curl",
+                      "\n".join(allowed))
+        self.assertIn("by rule origin", allowed[-1])
+
+    def test_over_ipv6_as_well(self):
+        if not pathlib.Path("/proc/net/if_inet6").exists():
+            self.skipTest("this kernel has no IPv6")
+        self.assertEqual(self.run_in(f"curl -sS -x http://[::1]:3128 {self.origin}/6"),
+                         "GET /6 0\n")
+
+    def test_another_port_is_refused_with_reasons(self):
+        out = self.run_in(f"curl -s -w ' %{{http_code}}' http://{self.address}:1/")
+        body, code = out.rsplit(" ", 1)
+        answer = json.loads(body)
+        self.assertEqual(code, "403")
+        self.assertEqual((answer["error"], answer["reason"], answer["host"], answer["port"],
+                          answer["binary"]),
+                         ("policy_denied", "endpoint-miss", self.address, 1, "/usr/bin/curl"))
+        self.assertIn(f"/usr/bin/curl may not connect to {self.address}:1", answer["detail"])
+        self.assertIn("endpoint-miss", self.events("denied")[-1])
+
+    def test_another_program_is_refused(self):
+        out = self.run_in(f"""exec /usr/bin/python3 - <<'E'
+import urllib.error, urllib.request
+try:
+    urllib.request.urlopen("{self.origin}/")
+except urllib.error.HTTPError as error:
+    print(error.code, error.read().decode())
+E""")
+        code, body = out.split(" ", 1)
+        answer = json.loads(body)
+        self.assertEqual((code, answer["reason"]), ("403", "binary-miss"))
+        self.assertEqual(answer["binary"], os.path.realpath("/usr/bin/python3"))
+        self.assertEqual(Origin.seen, [])
+
+    def test_an_allowed_program_under_another_name_is_not_it(self):
+        out = self.run_in("cp /usr/bin/curl /tmp/osa-curl-$$ && "
+                          f"/tmp/osa-curl-$$ -s {self.origin}/; rm /tmp/osa-curl-$$")
+        self.assertEqual(json.loads(out)["reason"], "binary-miss")
+
+    def test_loopback_and_metadata_of_the_host_are_out_of_reach(self):
+        out = self.run_in("curl -s http://169.254.169.254/; curl -s http://[::ffff:127.0.0.1]:1/")
+        for line in out.replace("}{", "}\n{").splitlines():
+            self.assertIn(json.loads(line)["error"], ("policy_denied", "ssrf_denied"))
+        self.assertEqual(out.count('"error"'), 2)
+
+    def test_nothing_leads_past_the_proxy(self):
+        self.run_in(f"curl -sS --noproxy '*' {self.origin}/", status=7)
+        self.assertEqual(Origin.seen, [])
+        self.assertTrue(any(f"network tcp to {self.address}:{self.port}" in line
+                            for line in self.events("denied")), self.events("denied"))
+
+    def test_without_network_policies_there_is_no_proxy(self):
+        self.assertEqual(self.ctl("run", "--", "/bin/sh", "-c", "echo \"<$http_proxy>\""), "<>\n")
+
+
+@unittest.skipUnless(os.geteuid() == 0, "needs root, to become nobody")
+class Rootless(Egress):
+    prefix = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    owner = 65534
+
+    @classmethod
+    def setUpClass(cls):
+        probe = subprocess.run([*cls.prefix, "unshare", "-Urn", "true"], capture_output=True)
+        if probe.returncode != 0:
+            raise unittest.SkipTest("nobody cannot make a user namespace here")
+        super().setUpClass()
+
+
+if __name__ == "__main__":
+    sys.exit(harness.main())

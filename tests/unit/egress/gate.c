@@ -1,0 +1,712 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The proxy between a client and an origin of ours, all in one thread. The guard refuses loopback
+ * whatever the policy says, so the origin is reached at another address of this host.
+ */
+#include "cmocka_all.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "egress/gate.h"
+#include "policy/document.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+struct rig {
+    struct osa_loop *loop;
+    struct dns *dns;
+    struct policy_live *policy;
+    struct gate *gate;
+    struct gate_events events;
+    struct sockaddr_in proxy;
+    int origin; /* listens */
+    char ip[INET_ADDRSTRLEN];
+    uint16_t port; /* of the origin */
+    enum policy_reason fault;
+    unsigned records;
+    bool last_allowed;
+    char last[1024];
+};
+
+static struct rig rig;
+
+static bool find_address(char ip[INET_ADDRSTRLEN])
+{
+    struct ifaddrs *all = NULL;
+    bool found = false;
+    if (getifaddrs(&all) < 0)
+        return false;
+    for (struct ifaddrs *i = all; i != NULL && !found; i = i->ifa_next) {
+        if (i->ifa_addr == NULL || i->ifa_addr->sa_family != AF_INET ||
+            (i->ifa_flags & IFF_LOOPBACK) != 0 || (i->ifa_flags & IFF_UP) == 0)
+            continue;
+        const struct sockaddr_in *a = (const void *)i->ifa_addr;
+        found = inet_ntop(AF_INET, &a->sin_addr, ip, INET_ADDRSTRLEN) != NULL;
+    }
+    freeifaddrs(all);
+    return found;
+}
+
+static int listen_somewhere(in_addr_t address, struct sockaddr_in *ret)
+{
+    socklen_t len = sizeof(*ret);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    *ret = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr = { htonl(address) } };
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)ret, sizeof(*ret)), 0);
+    assert_int_equal(listen(fd, 64), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)ret, &len), 0);
+    return fd;
+}
+
+/* ---- what the gate's owner does ---- */
+
+static void on_identify(struct gate_events *events, const struct sockaddr_storage *client,
+                        const struct sockaddr_storage *proxy, gate_peer_fn done, void *ctx)
+{
+    static const char *const ancestors[] = { "/usr/bin/shell" };
+    const struct gate_peer peer = {
+        .pid = 42, .exe = "/usr/bin/app", .ancestors = ancestors, .ancestor_count = 1
+    };
+    (void)events;
+    assert_int_equal(client->ss_family, AF_INET);
+    assert_int_equal(((const struct sockaddr_in *)(const void *)proxy)->sin_port,
+                     rig.proxy.sin_port);
+    if (rig.fault == POLICY_REASON_NONE)
+        done(ctx, &peer, POLICY_REASON_NONE, NULL);
+    else
+        done(ctx, NULL, rig.fault, "nobody there");
+}
+
+static void on_record(struct gate_events *events, const struct gate_record *r)
+{
+    (void)events;
+    rig.records++;
+    rig.last_allowed = r->allowed;
+    (void)snprintf(rig.last, sizeof(rig.last), "%s %s %s%s|%s|%s", r->kind, r->method, r->target,
+                   r->path, r->rule, r->reason);
+}
+
+/* One rule: the origin, for @binary. */
+static void publish(const char *binary)
+{
+    struct osa_error err = { 0 };
+    char text[2048];
+    const struct policy_document *doc = NULL;
+    (void)snprintf(text, sizeof(text),
+                   "version: 1\nnetwork_policies:\n  main:\n    endpoints:\n"
+                   "    - {host: '%s', port: %u}\n    binaries: [{path: %s}]\n",
+                   rig.ip, rig.port, binary);
+    if (policy_document_parse_yaml(text, strlen(text), "test", &doc, &err) != OSA_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(policy_live_publish(rig.policy, doc, 1, &err), OSA_OK);
+    policy_document_unref(doc);
+}
+
+#define ALLOW "/usr/bin/app"
+#define OTHER "/usr/bin/other"
+
+static void open_gate(struct gate_limits limits)
+{
+    struct osa_error err = { 0 };
+    int fd = listen_somewhere(INADDR_LOOPBACK, &rig.proxy);
+    const struct gate_config config = { .loop = rig.loop,
+                                        .dns = rig.dns,
+                                        .policy = rig.policy,
+                                        .events = &rig.events,
+                                        .limits = limits,
+                                        .fds = { fd, -1 } };
+    assert_int_equal(gate_new(&config, &rig.gate, &err), OSA_OK);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    struct sockaddr_in address;
+    struct osa_error err;
+    rig = (struct rig){ .events = { .identify = on_identify, .record = on_record } };
+    if (!find_address(rig.ip) || osa_loop_new(&rig.loop, &err) != OSA_OK ||
+        dns_open(rig.loop, &rig.dns, &err) != OSA_OK)
+        return -1;
+    rig.policy = policy_live_new(POLICY_FAIL_CLOSED, NULL);
+    rig.origin = listen_somewhere(INADDR_ANY, &address);
+    rig.port = ntohs(address.sin_port);
+    publish(ALLOW);
+    open_gate(gate_limits_default());
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    gate_free(rig.gate);
+    policy_live_free(rig.policy);
+    dns_close(rig.dns);
+    osa_loop_free(rig.loop);
+    osa_close_fd(&rig.origin);
+    return 0;
+}
+
+/* ---- client and origin ---- */
+
+static void turn(void)
+{
+    (void)osa_loop_run_once(rig.loop, osa_deadline_after(OSA_NS_PER_MS));
+}
+
+static int client(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&rig.proxy, sizeof(rig.proxy)), 0);
+    assert_int_equal(osa_set_nonblocking(fd, true, NULL), OSA_OK);
+    return fd;
+}
+
+static int origin_accept(void)
+{
+    for (unsigned i = 0; i < 2000; i++) {
+        int fd = accept4(rig.origin, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0)
+            return fd;
+        turn();
+    }
+    fail_msg("the proxy did not come");
+    return -1;
+}
+
+static void no_origin(void)
+{
+    for (unsigned i = 0; i < 20; i++)
+        turn();
+    assert_true(accept4(rig.origin, NULL, NULL, SOCK_CLOEXEC) < 0 && errno == EAGAIN);
+}
+
+static void say(int fd, const char *data, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
+        if (n > 0) {
+            data += n;
+            len -= (size_t)n;
+        } else {
+            assert_int_equal(errno, EAGAIN);
+        }
+        turn();
+    }
+}
+
+static void say_text(int fd, const char *text)
+{
+    say(fd, text, strlen(text));
+}
+
+static char heard[4 << 20];
+static size_t heard_len;
+
+/* Until @text is there, @len bytes are, or the end (@text NULL and @len 0). Return: true at the end of file. */
+static bool hear(int fd, const char *text, size_t len)
+{
+    heard_len = 0;
+    heard[0] = '\0';
+    for (unsigned idle = 0; idle < 3000;) {
+        ssize_t n = recv(fd, heard + heard_len, sizeof(heard) - heard_len - 1, 0);
+        if (n > 0) {
+            heard_len += (size_t)n;
+            heard[heard_len] = '\0';
+            idle = 0;
+        } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+            return true;
+        } else {
+            idle++;
+            turn();
+        }
+        if ((text != NULL && strstr(heard, text) != NULL) || (len > 0 && heard_len >= len))
+            return false;
+    }
+    fail_msg("nothing came; so far: %s", heard);
+    return true;
+}
+
+static void hear_end(int fd)
+{
+    assert_true(hear(fd, NULL, 0));
+}
+
+static int tunnel(int *ret_origin)
+{
+    char text[128];
+    int fd = client();
+    (void)snprintf(text, sizeof(text), "CONNECT %s:%u HTTP/1.1\r\nHost: x\r\n\r\n", rig.ip,
+                   rig.port);
+    say_text(fd, text);
+    *ret_origin = origin_accept();
+    (void)hear(fd, "\r\n\r\n", 0);
+    assert_string_equal(heard, "HTTP/1.1 200 Connection Established\r\n\r\n");
+    return fd;
+}
+
+static void get(int fd, const char *path, const char *more)
+{
+    char text[512];
+    (void)snprintf(text, sizeof(text), "GET http://%s:%u%s HTTP/1.1\r\nHost: other\r\n%s\r\n",
+                   rig.ip, rig.port, path, more);
+    say_text(fd, text);
+}
+
+/* ---- tunnels ---- */
+
+static void test_tunnel(void **state)
+{
+    (void)state;
+    int far;
+    int fd = tunnel(&far);
+    assert_true(rig.last_allowed);
+    say_text(far, "SSH-2.0-server\r\n"); /* who speaks first does not matter */
+    (void)hear(fd, "server\r\n", 0);
+    say_text(fd, "SSH-2.0-client\r\n");
+    (void)hear(far, "client\r\n", 0);
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    hear_end(far);
+    say_text(far, "after the half close");
+    (void)hear(fd, "after the half close", 0);
+    osa_close_fd(&far);
+    hear_end(fd);
+    osa_close_fd(&fd);
+    for (unsigned i = 0; i < 100 && gate_connections(rig.gate) > 0; i++)
+        turn();
+    assert_int_equal(gate_connections(rig.gate), 0);
+}
+
+static void test_tunnel_volume(void **state)
+{
+    (void)state;
+    int far;
+    int fd = tunnel(&far);
+    static char block[3 << 20];
+    for (size_t i = 0; i < sizeof(block); i++)
+        block[i] = (char)(i * 7 + i / 251);
+    size_t sent = 0;
+    heard_len = 0;
+    while (heard_len < sizeof(block)) {
+        if (sent < sizeof(block)) {
+            ssize_t n = send(far, block + sent, sizeof(block) - sent, MSG_NOSIGNAL);
+            sent += n > 0 ? (size_t)n : 0;
+        }
+        ssize_t n = recv(fd, heard + heard_len, sizeof(heard) - heard_len, 0);
+        heard_len += n > 0 ? (size_t)n : 0;
+        turn();
+    }
+    assert_memory_equal(heard, block, sizeof(block));
+    osa_close_fd(&far);
+    osa_close_fd(&fd);
+}
+
+/* A hello for @name: only what the sniffer reads is real. */
+static size_t make_hello(char *out, const char *name)
+{
+    size_t n = strlen(name);
+    size_t body = 2 + 32 + 1 + 4 + 2 + 2 + 9 + n;
+    static const unsigned char fixed[] = { 0, 0, 2, 0x13, 1, 1, 0 };
+    unsigned char *at = (unsigned char *)out;
+    const unsigned char head[] = {
+        22, 3, 1, 0, (unsigned char)(body + 4), 1, 0, 0, (unsigned char)body, 3, 3
+    };
+    memcpy(at, head, sizeof(head));
+    at += sizeof(head);
+    memset(at, 7, 32);
+    at += 32;
+    memcpy(at, fixed, sizeof(fixed));
+    at += sizeof(fixed);
+    const unsigned char extension[] = {
+        0, (unsigned char)(n + 9), 0, 0, 0, (unsigned char)(n + 5), 0, (unsigned char)(n + 3), 0,
+        0, (unsigned char)n
+    };
+    memcpy(at, extension, sizeof(extension));
+    at += sizeof(extension);
+    memcpy(at, name, n);
+    return (size_t)(at + n - (unsigned char *)out);
+}
+
+/* peers of id 59: the name inside must be the one that was allowed. */
+static void test_tls_name(void **state)
+{
+    (void)state;
+    char hello[512];
+    int far;
+    int fd = tunnel(&far);
+    size_t len = make_hello(hello, "elsewhere.test");
+    say(fd, hello, len);
+    hear_end(fd);
+    hear_end(far);
+    assert_int_equal(heard_len, 0);
+    assert_false(rig.last_allowed);
+    assert_non_null(strstr(rig.last, "|main|tls-name"));
+    osa_close_fd(&far);
+    osa_close_fd(&fd);
+    fd = tunnel(&far);
+    say(fd, "\x16\x03\x01", 3); /* a byte at a time is fine, rubbish is not */
+    for (unsigned i = 0; i < 10; i++)
+        turn();
+    say(fd, "\x00\x05\x02\x00\x00\x00\x00", 7);
+    hear_end(fd);
+    hear_end(far);
+    assert_int_equal(heard_len, 0);
+    osa_close_fd(&far);
+    osa_close_fd(&fd);
+}
+
+/* ---- refusals ---- */
+
+static void expect_refusal(int fd, const char *status, const char *error, const char *reason)
+{
+    char want[128];
+    hear_end(fd);
+    (void)snprintf(want, sizeof(want), "HTTP/1.1 %s\r\n", status);
+    assert_int_equal(strncmp(heard, want, strlen(want)), 0);
+    assert_non_null(strstr(heard, "\r\nContent-Type: application/json\r\n"));
+    assert_non_null(strstr(heard, "\r\nConnection: close\r\n"));
+    (void)snprintf(want, sizeof(want), "{\"error\":\"%s\",\"detail\":\"", error);
+    assert_non_null(strstr(heard, want));
+    (void)snprintf(want, sizeof(want), "\"reason\":\"%s\"", reason);
+    if (strstr(heard, want) == NULL)
+        fail_msg("no %s in: %s", want, heard);
+}
+
+static void refused(const char *request, const char *status, const char *error, const char *reason)
+{
+    int fd = client();
+    unsigned before = rig.records;
+    say_text(fd, request);
+    expect_refusal(fd, status, error, reason);
+    assert_true(rig.records > before);
+    assert_false(rig.last_allowed);
+    osa_close_fd(&fd);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    refused("CONNECT elsewhere.test:443 HTTP/1.1\r\nHost: x\r\n\r\n", "403 Forbidden",
+            "policy_denied", "endpoint-miss");
+    refused("GET http://elsewhere.test/ HTTP/1.1\r\nHost: x\r\n\r\n", "403 Forbidden",
+            "policy_denied", "endpoint-miss");
+    refused("CONNECT 127.1:443 HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request",
+            "invalid_request_target", "http-parser");
+    refused("GET /origin-form HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request",
+            "invalid_request_target", "http-parser");
+    refused("GET https://x/ HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request",
+            "unsupported_proxy_scheme", "http-parser");
+    publish(OTHER);
+    char text[128];
+    (void)snprintf(text, sizeof(text), "CONNECT %s:%u HTTP/1.1\r\nHost: x\r\n\r\n", rig.ip,
+                   rig.port);
+    refused(text, "403 Forbidden", "policy_denied", "binary-miss");
+    publish(ALLOW);
+    rig.fault = POLICY_REASON_SHARED_SOCKET;
+    refused(text, "403 Forbidden", "policy_denied", "shared-socket");
+    no_origin();
+}
+
+/* Loopback is refused even where the policy names it. */
+static void test_guard(void **state)
+{
+    (void)state;
+    char saved[INET_ADDRSTRLEN];
+    char text[128];
+    (void)snprintf(saved, sizeof(saved), "%s", rig.ip);
+    (void)snprintf(rig.ip, sizeof(rig.ip), "127.0.0.1");
+    publish(ALLOW);
+    (void)snprintf(text, sizeof(text), "CONNECT 127.0.0.1:%u HTTP/1.1\r\nHost: x\r\n\r\n",
+                   rig.port);
+    refused(text, "403 Forbidden", "ssrf_denied", "declared-endpoint");
+    (void)snprintf(rig.ip, sizeof(rig.ip), "localhost");
+    publish(ALLOW);
+    (void)snprintf(text, sizeof(text), "GET http://localhost:%u/ HTTP/1.1\r\nHost: x\r\n\r\n",
+                   rig.port);
+    refused(text, "403 Forbidden", "ssrf_denied", "declared-endpoint");
+    no_origin();
+    (void)snprintf(rig.ip, sizeof(rig.ip), "%s", saved);
+}
+
+/* peers of ids 60 and 62: 400, the end, and nothing upstream. */
+static void test_smuggling(void **state)
+{
+    (void)state;
+    static const char *const heads[] = {
+        "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+        "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\t\x0b\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        "X: a\r\n folded\r\n\r\n",
+        "X: a\n\r\n\r\n",
+        "Content-Length: 99999999999999999999\r\n\r\n",
+        "Content-Length: -1\r\n\r\n",
+        "Host: twice\r\n\r\n",
+    };
+    for (unsigned i = 0; i < OSA_ARRAY_LEN(heads); i++) {
+        char text[512];
+        (void)snprintf(text, sizeof(text), "POST http://%s:%u/ HTTP/1.1\r\nHost: x\r\n%s", rig.ip,
+                       rig.port, heads[i]);
+        refused(text, "400 Bad Request", "bad_request", "http-parser");
+        no_origin();
+    }
+    refused("GET / HTTP/1.1\nHost: x\n\n", "400 Bad Request", "bad_request", "http-parser");
+    int fd = client();
+    say_text(fd, "GET http://x/ HTTP/1.1\r\nHost: x\r\nA: ");
+    for (unsigned i = 0; i < 17; i++) {
+        char kib[1024];
+        memset(kib, 'a', sizeof(kib));
+        if (send(fd, kib, sizeof(kib), MSG_NOSIGNAL) < 0)
+            break;
+        turn();
+    }
+    expect_refusal(fd, "431 Request Header Fields Too Large", "request_head_too_large",
+                   "http-parser");
+    osa_close_fd(&fd);
+}
+
+/* ---- requests ---- */
+
+static void test_forward(void **state)
+{
+    (void)state;
+    char want[512];
+    int fd = client();
+    get(fd, "/a%20b?q=1",
+        "Proxy-Connection: keep-alive\r\nX-Mine: 1\r\nConnection: X-Hop\r\n"
+        "X-Hop: 1\r\nProxy-Authorization: Basic eA==\r\n");
+    int far = origin_accept();
+    (void)hear(far, "\r\n\r\n", 0);
+    (void)snprintf(want, sizeof(want),
+                   "GET /a%%20b?q=1 HTTP/1.1\r\nHost: %s:%u\r\nX-Mine: 1\r\n"
+                   "Via: 1.1 openshell-sandbox\r\n\r\n",
+                   rig.ip, rig.port);
+    assert_string_equal(heard, want);
+    (void)snprintf(want, sizeof(want), "forward GET %s:%u/a%%20b|main|", rig.ip, rig.port);
+    assert_string_equal(rig.last, want);
+    say_text(far, "HTTP/1.1 200 Fine\r\nContent-Length: 5\r\nKeep-Alive: x\r\nY: z\r\n\r\nhello");
+    (void)hear(fd, "hello", 0);
+    assert_string_equal(heard, "HTTP/1.1 200 Fine\r\nY: z\r\nContent-Length: 5\r\n\r\nhello");
+    /* The same two connections serve the next one. */
+    get(fd, "", "");
+    (void)hear(far, "\r\n\r\n", 0);
+    assert_int_equal(strncmp(heard, "GET / HTTP/1.1\r\n", 16), 0);
+    say_text(far, "HTTP/1.1 204 No Content\r\nContent-Length: 3\r\n\r\n");
+    (void)hear(fd, "\r\n\r\n", 0);
+    assert_string_equal(heard, "HTTP/1.1 204 No Content\r\n\r\n");
+    /* A body that ends with its connection becomes one in chunks, and an idle server may go. */
+    get(fd, "/3", "");
+    (void)hear(far, "\r\n\r\n", 0);
+    say_text(far, "HTTP/1.0 200 OK\r\n\r\nto the end");
+    osa_close_fd(&far);
+    (void)hear(fd, "0\r\n\r\n", 0);
+    assert_string_equal(heard, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                               "a\r\nto the end\r\n0\r\n\r\n");
+    get(fd, "/4", "Connection: close\r\n");
+    far = origin_accept();
+    (void)hear(far, "\r\n\r\n", 0);
+    say_text(far, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 304 Not Modified\r\n"
+                  "Content-Length: 7\r\n\r\n");
+    hear_end(fd);
+    assert_string_equal(heard, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 304 Not Modified\r\n"
+                               "Content-Length: 7\r\nConnection: close\r\n\r\n");
+    osa_close_fd(&fd);
+    osa_close_fd(&far);
+}
+
+static void test_bodies(void **state)
+{
+    (void)state;
+    char text[512];
+    int fd = client();
+    (void)snprintf(text, sizeof(text),
+                   "POST http://%s:%u/p HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                   "3;ext=1\r\nabc\r\n2\r\n",
+                   rig.ip, rig.port);
+    say_text(fd, text);
+    int far = origin_accept();
+    (void)hear(far, "abc\r\n", 0);
+    assert_non_null(strstr(heard, "\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"));
+    /* What follows the last chunk is the next request, whatever it looks like. */
+    (void)snprintf(text, sizeof(text),
+                   "de\r\n0\r\nTrailer: x\r\n\r\n"
+                   "GET http://%s:%u/next HTTP/1.1\r\nHost: x\r\n\r\n",
+                   rig.ip, rig.port);
+    say_text(fd, text);
+    (void)hear(far, "0\r\n\r\n", 0);
+    assert_string_equal(heard, "2\r\nde\r\n0\r\n\r\n");
+    say_text(far, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n");
+    (void)hear(fd, "0\r\n\r\n", 0);
+    (void)hear(far, "\r\n\r\n", 0);
+    assert_int_equal(strncmp(heard, "GET /next HTTP/1.1\r\n", 20), 0);
+    say_text(far, "HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n");
+    (void)hear(fd, "\r\n\r\n", 0);
+    static char block[2000000];
+    memset(block, 'z', sizeof(block));
+    size_t sent = 0;
+    size_t got = 0;
+    while (got < sizeof(block)) {
+        ssize_t n = send(far, block + sent, sizeof(block) - sent, MSG_NOSIGNAL);
+        sent += n > 0 ? (size_t)n : 0;
+        n = recv(fd, heard, sizeof(heard), 0);
+        got += n > 0 ? (size_t)n : 0;
+        turn();
+    }
+    assert_int_equal(got, sizeof(block));
+    osa_close_fd(&fd);
+    osa_close_fd(&far);
+}
+
+/* A body that goes wrong after its head went out: the origin gets no end of it. */
+static void test_broken_body(void **state)
+{
+    (void)state;
+    char text[512];
+    int fd = client();
+    (void)snprintf(text, sizeof(text),
+                   "POST http://%s:%u/p HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+                   rig.ip, rig.port);
+    say_text(fd, text);
+    int far = origin_accept();
+    (void)hear(far, "\r\n\r\n", 0);
+    say_text(fd, "3\r\nabcX");
+    hear_end(far);
+    assert_null(strstr(heard, "0\r\n\r\n"));
+    expect_refusal(fd, "400 Bad Request", "bad_request", "http-parser");
+    osa_close_fd(&fd);
+    osa_close_fd(&far);
+    /* And a response that is cut off does not look whole. */
+    fd = client();
+    get(fd, "/", "");
+    far = origin_accept();
+    (void)hear(far, "\r\n\r\n", 0);
+    say_text(far, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab");
+    osa_close_fd(&far);
+    hear_end(fd);
+    assert_null(strstr(heard, "0\r\n\r\n"));
+    osa_close_fd(&fd);
+    fd = client();
+    get(fd, "/", "");
+    far = origin_accept();
+    (void)hear(far, "\r\n\r\n", 0);
+    say_text(far, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab");
+    expect_refusal(fd, "502 Bad Gateway", "upstream_unreachable", "unreachable");
+    osa_close_fd(&far);
+    osa_close_fd(&fd);
+}
+
+static void test_upgrade(void **state)
+{
+    (void)state;
+    int fd = client();
+    get(fd, "/ws", "Connection: Upgrade\r\nUpgrade: websocket\r\n");
+    int far = origin_accept();
+    (void)hear(far, "\r\n\r\n", 0);
+    assert_non_null(strstr(heard, "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"));
+    say_text(far, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                  "Connection: Upgrade\r\n\r\nfirst");
+    (void)hear(fd, "first", 0);
+    assert_non_null(strstr(heard, "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nfirst"));
+    say_text(fd, "up");
+    (void)hear(far, "up", 0);
+    say_text(far, "down");
+    (void)hear(fd, "down", 0);
+    osa_close_fd(&far);
+    hear_end(fd);
+    osa_close_fd(&fd);
+    fd = client(); /* unasked */
+    get(fd, "/", "");
+    far = origin_accept();
+    (void)hear(far, "\r\n\r\n", 0);
+    say_text(far, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n");
+    expect_refusal(fd, "502 Bad Gateway", "upstream_unreachable", "unreachable");
+    osa_close_fd(&far);
+    osa_close_fd(&fd);
+}
+
+static void test_unreachable(void **state)
+{
+    (void)state;
+    osa_close_fd(&rig.origin);
+    rig.origin = -1;
+    int fd = client();
+    get(fd, "/", "");
+    expect_refusal(fd, "502 Bad Gateway", "upstream_unreachable", "unreachable");
+    osa_close_fd(&fd);
+}
+
+/* ---- bounds and changes ---- */
+
+static void test_policy_change(void **state)
+{
+    (void)state;
+    int far;
+    int fd = tunnel(&far);
+    publish(ALLOW);
+    gate_policy_changed(rig.gate);
+    say_text(fd, "still there");
+    (void)hear(far, "still there", 0);
+    publish(OTHER);
+    gate_policy_changed(rig.gate);
+    hear_end(fd);
+    hear_end(far);
+    assert_non_null(strstr(rig.last, "policy-changed"));
+    assert_int_equal(gate_connections(rig.gate), 0);
+    osa_close_fd(&fd);
+    osa_close_fd(&far);
+}
+
+static void test_bounds(void **state)
+{
+    (void)state;
+    struct gate_limits limits = gate_limits_default();
+    limits.connections = 2;
+    limits.head_ns = 300 * OSA_NS_PER_MS;
+    gate_free(rig.gate);
+    open_gate(limits);
+    int far;
+    int first = tunnel(&far);
+    int slow = client();
+    say_text(slow, "GET http://");
+    int third = client();
+    say_text(third, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    for (unsigned i = 0; i < 20; i++)
+        turn();
+    assert_int_equal(gate_connections(rig.gate), 2);
+    hear_end(slow); /* its time is over, which makes room */
+    expect_refusal(third, "400 Bad Request", "invalid_request_target", "http-parser");
+    say_text(first, "fine");
+    (void)hear(far, "fine", 0);
+    osa_close_fd(&first);
+    osa_close_fd(&far);
+    osa_close_fd(&slow);
+    osa_close_fd(&third);
+}
+
+int main(void)
+{
+    char ip[INET_ADDRSTRLEN];
+    const struct sigaction ignore = { .sa_handler = SIG_IGN };
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+    if (!find_address(ip)) {
+        print_message("skipped: this host has no IPv4 address but loopback\n");
+        return 77;
+    }
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    static const struct CMUnitTest tests[] = {
+        CASE(test_tunnel),   CASE(test_tunnel_volume), CASE(test_tls_name),
+        CASE(test_refusals), CASE(test_guard),         CASE(test_smuggling),
+        CASE(test_forward),  CASE(test_bodies),        CASE(test_broken_body),
+        CASE(test_upgrade),  CASE(test_unreachable),   CASE(test_policy_change),
+        CASE(test_bounds),
+    };
+    return cmocka_run_group_tests_name("egress gate", tests, NULL, NULL);
+}
