@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #define TOKEN_MIN                                                                                  \
     16 /* 128 bits in hexadecimal would be 32; what is shorter than this can be guessed */
 #define TOKEN_MAX 4096
+#define GROUPS_MAX 256 /* more than a pod gets; who has more is told to chmod */
 
 void rpc_token_init(struct rpc_token *token, const char *path)
 {
@@ -26,6 +28,26 @@ void rpc_token_done(struct rpc_token *token)
     token->len = 0;
 }
 
+static bool is_our_group(gid_t group)
+{
+    gid_t groups[GROUPS_MAX];
+    int count = getgroups(GROUPS_MAX, groups);
+    for (int i = 0; i < count; i++)
+        if (groups[i] == group)
+            return true;
+    return group == getegid();
+}
+
+/*
+ * A Kubernetes Secret in a pod without root is root's file that only the pod's group may read
+ * (fsGroup, mode 0440): we could not read one of mode 0400.
+ */
+static bool is_pod_secret(const struct stat *st)
+{
+    return (st->st_mode & 0077) == 0040 && st->st_uid == 0 && geteuid() != 0 &&
+           is_our_group(st->st_gid);
+}
+
 static enum osa_code check_permission(const char *path, const struct stat *st,
                                       struct osa_error *err)
 {
@@ -36,7 +58,7 @@ static enum osa_code check_permission(const char *path, const struct stat *st,
         return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
                         "token file '%s' belongs to user %u; it must be root's or your own", path,
                         (unsigned)st->st_uid);
-    if ((st->st_mode & 0077) != 0)
+    if ((st->st_mode & 0077) != 0 && !is_pod_secret(st))
         return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
                         "token file '%s' is open to others (mode %04o); chmod it to 0600", path,
                         (unsigned)(st->st_mode & 07777));

@@ -29,8 +29,10 @@ void rpc_token_init(struct rpc_token *token, const char *path);
 
 /**
  * rpc_token_read() - Read the file; on failure the token stays what it was
- * Space at the end is cut. Return: OSA_OK; NOT_FOUND; FAILED_PRECONDITION (others may read the file, or it
- * belongs to another user); INVALID_ARGUMENT (not a file, too short, or not printable).
+ * Space at the end is cut. Others must not be able to read it; root's file that one of our groups may
+ * read counts as ours when we are not root, for so a Secret looks in a pod.
+ * Return: OSA_OK; NOT_FOUND; FAILED_PRECONDITION (others may read the file, or it belongs to another
+ * user); INVALID_ARGUMENT (not a file, too short, or not printable).
  */
 OSA_MUST_CHECK enum osa_code rpc_token_read(struct rpc_token *token, struct osa_error *err);
 
