@@ -17,6 +17,8 @@ tools=${OPENSHELL_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/openshell-agent}
 grpcurl_version=v1.9.4
 ghz_version=v0.121.0
 grpcio_version=1.76.0
+helm_version=v3.16.4
+kubernetes_validate_version=1.37.0
 # grpcurl's go.mod asks for 1.25; older Go commands fetch this one as the module that it is.
 go_version=1.25.0
 
@@ -31,6 +33,7 @@ build_packages=(
 test_packages=(
     clang clang-format clang-tidy libclang-rt-dev shellcheck python3-venv
     ca-certificates debootstrap git groff-base iproute2 jq openssl procps strace systemd util-linux
+    podman runc netavark aardvark-dns iptables catatonit
 )
 vm_packages=(qemu-system-x86 cpio)
 bench_packages=(libgrpc++-dev protobuf-compiler-grpc bubblewrap runc crun)
@@ -131,22 +134,24 @@ go_tool() {
 }
 
 python_client() {
-    local venv=$tools/python-$grpcio_version
+    local venv=$tools/python-$grpcio_version-$kubernetes_validate_version
     if [ ! -e "$venv/.complete" ]; then
         say "installing grpcio $grpcio_version"
         rm -rf "$venv"
         /usr/bin/python3 -m venv "$venv"
         quietly "$venv/bin/pip" install --disable-pip-version-check --only-binary :all: \
-            "grpcio==$grpcio_version" "grpcio-tools==$grpcio_version" ||
-            die "pip could not install grpcio $grpcio_version"
+            "grpcio==$grpcio_version" "grpcio-tools==$grpcio_version" \
+            "kubernetes-validate==$kubernetes_validate_version" ||
+            die "pip could not install grpcio $grpcio_version and kubernetes-validate"
         touch "$venv/.complete"
     fi
-    ln -sfn "python-$grpcio_version" "$tools/python"
+    ln -sfn "${venv##*/}" "$tools/python"
 }
 
 install_packages "${packages[@]}"
 if [ "$level" != build ]; then
     go_tool grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl $grpcurl_version
+    go_tool helm helm.sh/helm/v3/cmd/helm $helm_version
     python_client
 fi
 if [ "$level" = bench ]; then

@@ -9,7 +9,7 @@ from csource import files, report
 
 SOURCES = ("*.c", "*.h", "*.cc", "*.proto", "*.py", "*.sh", "*.cmake", "*CMakeLists.txt", "Makefile",
            ".ci/run", "*.yaml", "*.service")
-LINE = re.compile(r"SPDX-License-" r"Identifier: (.*?)(?: \*/| -->)?$", re.MULTILINE)
+LINE = re.compile(r"SPDX-License-" r"Identifier: (.*?)(?: \*/| -->)?(?: ?-?}})?$", re.MULTILINE)
 
 
 def main():

@@ -1,0 +1,44 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Build images from what was built: build.sh [--tag-prefix PREFIX] [agent|agent-debian]...
+#
+# agent needs the preset static, agent-debian the preset release (make). podman does the work; the
+# same tree gives the same image, byte for byte, for agent: times are set to 0 and nothing is fetched.
+# $BASE names another Debian for agent-debian.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+prefix=localhost/openshell
+if [ "${1:-}" = --tag-prefix ]; then
+    prefix=$2
+    shift 2
+fi
+[ $# -gt 0 ] || set -- agent agent-debian
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+for image; do
+    rm -rf "${work:?}"/*
+    extra=()
+    case $image in
+    agent)
+        # Symbols are of no use where no debugger can go.
+        strip -s -o "$work/openshell-agent" "${OSA_STATIC_BIN:-build/static/bin}/openshell-agent"
+        chmod 0555 "$work/openshell-agent"
+        extra=(--network none)
+        ;;
+    agent-debian)
+        cpack -G DEB -B "$work" --config build/release/CPackConfig.cmake >"$work/log" 2>&1 || {
+            cat "$work/log" >&2
+            exit 1
+        }
+        rm -rf "$work/_CPack_Packages" "$work/log"
+        extra=(${BASE:+--build-arg "BASE=$BASE"})
+        ;;
+    *)
+        echo "build.sh: there is no image '$image'" >&2
+        exit 2
+        ;;
+    esac
+    podman build --quiet --timestamp 0 "${extra[@]}" --file "deploy/images/$image.Containerfile" \
+        --tag "$prefix/$image:latest" "$work"
+done
