@@ -69,7 +69,8 @@ struct cli {
  * @operands: as the synopsis shows them; "" for none
  * @summary:  one sentence without its period
  * @text:     more for --help and the man page: paragraphs parted by '\n'; NULL
- * @complete: what completes operands: "process", "sandbox", "signal", "file", "command"; NULL
+ * @complete: what completes operands: "process", "sandbox", "place" of cp, "signal", "file",
+ *            "command"; NULL
  * @min, @max: number of operands
  * @stops:    options end at the first operand, which begins a command line of its own
  * @failed:   exit status when the agent says no; CLI_FAILED for all but run and attach

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { COMMAND_COUNT = 23 };
+enum { COMMAND_COUNT = 25 };
 
 const struct cli_command *cli_commands(size_t *ret_count)
 {
@@ -21,6 +21,8 @@ const struct cli_command *cli_commands(size_t *ret_count)
         &cli_command_stats,
         &cli_command_top,
         &cli_command_events,
+        &cli_command_cp,
+        &cli_command_forward,
         &cli_command_sandbox_create,
         &cli_command_sandbox_ls,
         &cli_command_sandbox_inspect,

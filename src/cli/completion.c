@@ -19,10 +19,16 @@ static bool starts(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-static void offer(struct osa_buf *out, const char *word, const char *prefix)
+static void offer_with(struct osa_buf *out, const char *word, const char *behind,
+                       const char *prefix)
 {
     if (starts(word, prefix))
-        (void)osa_buf_addf(out, "%s\n", word);
+        (void)osa_buf_addf(out, "%s%s\n", word, behind);
+}
+
+static void offer(struct osa_buf *out, const char *word, const char *prefix)
+{
+    offer_with(out, word, "", prefix);
 }
 
 /* ---- ids, from the agent ---- */
@@ -31,6 +37,7 @@ struct ids {
     struct rpc_client_events events;
     struct osa_buf *out;
     const char *prefix;
+    const char *behind; /* what follows each id */
     bool processes;
     bool over;
 };
@@ -41,11 +48,11 @@ static void on_ids(struct rpc_client_events *events, const ProtobufCMessage *mes
     if (self->processes) {
         const API(ListResponse) *list = (const void *)message;
         for (size_t i = 0; i < list->n_processes; i++)
-            offer(self->out, list->processes[i]->process_id, self->prefix);
+            offer_with(self->out, list->processes[i]->process_id, self->behind, self->prefix);
     } else {
         const API(ListSandboxesResponse) *list = (const void *)message;
         for (size_t i = 0; i < list->n_sandboxes; i++)
-            offer(self->out, list->sandboxes[i]->sandbox_id, self->prefix);
+            offer_with(self->out, list->sandboxes[i]->sandbox_id, self->behind, self->prefix);
     }
 }
 
@@ -55,13 +62,15 @@ static void on_ids_done(struct rpc_client_events *events, const struct rpc_statu
     OSA_CONTAINER_OF(events, struct ids, events)->over = true;
 }
 
-static void offer_ids(struct cli *cli, bool processes, const char *prefix, struct osa_buf *out)
+static void offer_ids(struct cli *cli, bool processes, const char *behind, const char *prefix,
+                      struct osa_buf *out)
 {
     API(ListRequest) list = API_INIT(LIST_REQUEST);
     API(ListSandboxesRequest) sandboxes = API_INIT(LIST_SANDBOXES_REQUEST);
     struct ids self = { .events = { .message = on_ids, .done = on_ids_done },
                         .out = out,
                         .prefix = prefix,
+                        .behind = behind,
                         .processes = processes };
     if (cli_connect(cli, NULL) != OSA_OK)
         return;
@@ -85,8 +94,12 @@ static void offer_kind(struct cli *cli, const char *kind, const char *prefix, st
     static const char *const shells[] = { "bash", "zsh", "fish" };
     if (kind == NULL)
         return;
+    if (strcmp(kind, "place") == 0 && strcspn(prefix, ":/") == strlen(prefix))
+        offer_ids(cli, /* processes= */ false, ":", prefix, out);
+    if (strcmp(kind, "place") == 0)
+        kind = "file";
     if (strcmp(kind, "process") == 0 || strcmp(kind, "sandbox") == 0)
-        offer_ids(cli, strcmp(kind, "process") == 0, prefix, out);
+        offer_ids(cli, strcmp(kind, "process") == 0, "", prefix, out);
     for (size_t i = 0; strcmp(kind, "signal") == 0 && i < OSA_ARRAY_LEN(signals); i++)
         offer(out, signals[i], prefix);
     for (size_t i = 0; strcmp(kind, "shell") == 0 && i < OSA_ARRAY_LEN(shells); i++)
@@ -239,6 +252,7 @@ static const char bash_script[] =
     "            mapfile -t -O \"${#COMPREPLY[@]}\" COMPREPLY < <(compgen -f -- \"$cur\") ;;\n"
     "        :command)\n"
     "            mapfile -t -O \"${#COMPREPLY[@]}\" COMPREPLY < <(compgen -c -- \"$cur\") ;;\n"
+    "        *:) compopt -o nospace 2>/dev/null; COMPREPLY+=(\"$line\") ;;\n"
     "        *) COMPREPLY+=(\"$line\") ;;\n"
     "        esac\n"
     "    done < <(\"${COMP_WORDS[0]}\" __complete -- \"${COMP_WORDS[@]:1:COMP_CWORD}\" "
@@ -254,6 +268,9 @@ static const char zsh_script[] =
     "    (( ${found[(I):file]} )) && _files\n"
     "    (( ${found[(I):command]} )) && _command_names -e\n"
     "    found=(${found:#:*})\n"
+    "    local -a open=(${(M)found:#*:})\n"
+    "    found=(${found:#*:})\n"
+    "    (( $#open )) && compadd -S '' -a open\n"
     "    (( $#found )) && compadd -a found\n"
     "}\n"
     "compdef _openshell_agentctl " CLI_NAME "\n";

@@ -56,7 +56,9 @@ static void hint_socket(const char *path, struct osa_buf *out)
         (void)osa_buf_addf(out, "nothing listens at %s any more; start the agent again", path);
 }
 
-static void add_hint(const struct cli *cli, const struct osa_error *err, struct osa_buf *out)
+/* @of_call: a system call failed, so that a file and not an id may be what was not found. */
+static void add_hint(const struct cli *cli, const struct osa_error *err, bool of_call,
+                     struct osa_buf *out)
 {
     const char *address = cli->global.address;
     switch (err->code) {
@@ -80,6 +82,8 @@ static void add_hint(const struct cli *cli, const struct osa_error *err, struct 
         (void)osa_buf_addf(out, "wait longer with --call-timeout TIME");
         break;
     case OSA_NOT_FOUND:
+        if (of_call)
+            break;
         (void)osa_buf_addf(out,
                            CLI_NAME " ps --all lists processes, " CLI_NAME " sandbox ls sandboxes");
         break;
@@ -131,7 +135,8 @@ void cli_report(const struct cli *cli, const struct osa_error *err, const API(Er
     OSA_AUTO(osa_buf_done) struct osa_buf out;
     osa_buf_init(&hint, 8192);
     osa_buf_init(&out, 65536);
-    add_hint(cli, err, &hint);
+    bool of_call = err->sys_errno != 0 || (detail != NULL && detail->errno_value != 0);
+    add_hint(cli, err, of_call, &hint);
     if (cli->global.json) {
         report_json(err, detail, hint.data);
         return;

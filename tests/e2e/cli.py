@@ -12,7 +12,7 @@ import unittest
 import harness
 
 
-class Client(unittest.TestCase):
+class WithClient(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         if not (harness.BIN / "openshell-agentctl").exists():
@@ -23,14 +23,19 @@ class Client(unittest.TestCase):
     def tearDownClass(cls):
         cls.agent.stop()
 
-    def ctl(self, *arguments, stdin="", status=0):
+    def environment(self):
+        return {"OPENSHELL_AGENT_ADDRESS": f"unix:{self.agent.socket}", "PATH": os.environ["PATH"]}
+
+    def ctl(self, *arguments, stdin="", status=0, **more):
+        more.setdefault("text", True)
         done = subprocess.run([harness.BIN / "openshell-agentctl", *arguments], input=stdin,
-                              capture_output=True, text=True, timeout=harness.PATIENCE_S,
-                              env={"OPENSHELL_AGENT_ADDRESS": f"unix:{self.agent.socket}",
-                                   "PATH": os.environ["PATH"]})
+                              capture_output=True, timeout=harness.PATIENCE_S,
+                              env=self.environment(), **more)
         self.assertEqual(done.returncode, status, done.stderr)
         return done
 
+
+class Client(WithClient):
     def test_run_keeps_streams_apart_and_passes_the_status_on(self):
         done = self.ctl("run", "--", "/bin/sh", "-c", "echo out; echo err >&2; exit 3", status=3)
         self.assertEqual((done.stdout, done.stderr), ("out\n", "err\n"))
@@ -133,9 +138,11 @@ class Client(unittest.TestCase):
     def test_man_page_and_completion_name_every_command(self):
         page, words = self.ctl("man").stdout, self.ctl("__complete", "--", "").stdout.split()
         self.assertIn("complete -F", self.ctl("completion", "bash").stdout)
-        for command in ("run", "ps", "logs", "attach", "wait", "signal", "kill", "stats", "events"):
+        for command in ("run", "ps", "logs", "attach", "wait", "signal", "kill", "stats", "events",
+                        "cp", "forward"):
             self.assertIn(command, page)
             self.assertIn(command, words)
 
 
-harness.main()
+if __name__ == "__main__":
+    harness.main()
