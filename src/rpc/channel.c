@@ -15,7 +15,8 @@
 #define DEFAULT_MESSAGE_BYTES ((size_t)4 * 1024 * 1024)
 #define KEEPALIVE_MS 60000
 #define KEEPALIVE_TIMEOUT_MS 20000
-#define RECONNECT_MIN_MS 100
+#define CONNECT_TIMEOUT_MS 20000 /* of one attempt, TLS included */
+#define RECONNECT_FIRST_MS 100
 #define RECONNECT_MAX_MS 5000
 
 /* ---- what the target says ---- */
@@ -126,8 +127,9 @@ static grpc_channel *create_core(const struct rpc_channel_config *config, const 
         int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)OSA_MIN(max, (size_t)INT32_MAX)),
         int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_MS),
         int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS),
-        int_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, RECONNECT_MIN_MS),
-        int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, RECONNECT_MIN_MS),
+        int_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, RECONNECT_FIRST_MS),
+        /* Its name misleads: it is how long core lets an attempt take before it gives it up. */
+        int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, CONNECT_TIMEOUT_MS),
         int_arg(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, RECONNECT_MAX_MS),
         int_arg(GRPC_ARG_ENABLE_HTTP_PROXY, 0), /* http_proxy is meant for workloads */
         int_arg(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1),

@@ -4,7 +4,9 @@
 #include "pki.h"
 #include "rig.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -410,6 +412,29 @@ static void test_token_is_not_sent_in_clear(void **state)
                                   "https://HOST:PORT");
 }
 
+/* A server that is far away, or slow, is waited for: the attempt to connect is not given up at once. */
+static void test_slow_server(void **state)
+{
+    struct rig *rig = *state;
+    struct probe probe = { 0 };
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    socklen_t len = sizeof(address);
+    char target[64];
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(fd, 1), 0); /* the kernel answers; HTTP/2 nobody speaks */
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    (void)snprintf(target, sizeof(target), "http://127.0.0.1:%u", ntohs(address.sin_port));
+    rig_connect(rig, (struct rpc_channel_config){ .target = target });
+    probe_start(rig, &probe, ECHO "Unary", OSA_NEVER);
+    rig_run_for(rig, 600 * OSA_NS_PER_MS);
+    assert_false(probe.done);
+    rpc_client_cancel(probe.call);
+    probe_wait(rig, &probe);
+    assert_int_equal(probe.error.code, OSA_CANCELLED);
+    (void)close(fd);
+}
+
 /* ---- TLS ---- */
 
 static struct rpc_server_config tls_config(const struct rig *rig, bool mutual,
@@ -593,6 +618,7 @@ int main(void)
         TEST(token_reload),
         TEST(token_files_that_are_refused),
         TEST(token_is_not_sent_in_clear),
+        TEST(slow_server),
         TEST(tls_with_token),
         TEST(mutual_tls),
         TEST(certificate_reload),
