@@ -195,14 +195,9 @@ void osa_source_set(struct osa_source *self, unsigned events)
     self->events = events;
 }
 
-void osa_source_remove(struct osa_source *self)
+static void free_slot(struct osa_source *self)
 {
-    if (self->slot == 0)
-        return;
     struct osa_loop *loop = self->loop;
-    int rc = epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, self->fd, NULL);
-    assert(rc == 0);
-    (void)rc;
     struct slot *slot = &loop->slots[self->slot];
     slot->source = NULL;
     slot->generation++;
@@ -210,6 +205,25 @@ void osa_source_remove(struct osa_source *self)
     loop->first_free = self->slot;
     self->slot = 0;
     self->events = 0;
+}
+
+void osa_source_remove(struct osa_source *self)
+{
+    if (self->slot == 0)
+        return;
+    int rc = epoll_ctl(self->loop->epoll_fd, EPOLL_CTL_DEL, self->fd, NULL);
+    assert(rc == 0);
+    (void)rc;
+    free_slot(self);
+}
+
+void osa_source_forget(struct osa_source *self)
+{
+    if (self->slot == 0)
+        return;
+    (void)epoll_ctl(self->loop->epoll_fd, EPOLL_CTL_DEL, self->fd,
+                    NULL); /* which closing did, else */
+    free_slot(self);
 }
 
 /* ---- posted tasks ---- */

@@ -94,6 +94,12 @@ void osa_source_set(struct osa_source *self, unsigned events);
 /** osa_source_remove() - Stop watching; no callback afterwards. A source never added is fine. Thread: loop */
 void osa_source_remove(struct osa_source *self);
 
+/**
+ * osa_source_forget() - osa_source_remove() where the descriptor may be closed already, by a library
+ * that tells afterwards. Nobody else may have watched a new one of that number meanwhile.
+ */
+void osa_source_forget(struct osa_source *self);
+
 /** osa_timer_arm() - (Re)arm for an absolute monotonic deadline; OSA_NEVER disarms. Thread: loop */
 void osa_timer_arm(struct osa_loop *loop, struct osa_timer *self, int64_t deadline_ns);
 

@@ -21,7 +21,6 @@
 struct watched {
     struct osa_source source;
     struct http_client *client;
-    bool added;
 };
 
 struct http_call {
@@ -94,8 +93,9 @@ static int set_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *p
     struct osa_error err;
     (void)easy;
     if (what == CURL_POLL_REMOVE) {
+        /* While it still connects, libcurl 7.88 closes a socket first and tells then. */
         if (watched != NULL)
-            osa_source_remove(&watched->source);
+            osa_source_forget(&watched->source);
         free(watched);
         (void)curl_multi_assign(client->multi, fd, NULL);
         return 0;

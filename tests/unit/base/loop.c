@@ -107,6 +107,30 @@ static void test_source_removed_in_the_same_batch(void **state)
     }
 }
 
+/* A library may close first and tell then; the slot is free again, and others are not disturbed. */
+static void test_source_forgotten_after_its_close(void **state)
+{
+    struct fixture *f = *state;
+    int a[2];
+    int b[2];
+    assert_int_equal(osa_pipe(a, NULL), OSA_OK);
+    assert_int_equal(osa_pipe(b, NULL), OSA_OK);
+    struct probe_source gone = { .source = { .fd = a[0], .ready = on_source }, .fixture = f };
+    struct probe_source stays = { .source = { .fd = b[0], .ready = on_source }, .fixture = f };
+    assert_int_equal(osa_source_add(f->loop, &gone.source, OSA_READ, NULL), OSA_OK);
+    (void)close(a[0]);
+    osa_source_forget(&gone.source);
+    osa_source_forget(&gone.source); /* twice is fine */
+    assert_int_equal(osa_source_add(f->loop, &stays.source, OSA_READ, NULL), OSA_OK);
+    assert_int_equal(write(b[1], "x", 1), 1);
+    assert_true(osa_loop_run_once(f->loop, osa_deadline_after(OSA_NS_PER_SEC)));
+    assert_int_equal(f->count, 1);
+    osa_source_forget(&stays.source);
+    (void)close(a[1]);
+    (void)close(b[0]);
+    (void)close(b[1]);
+}
+
 static void test_hup_is_told(void **state)
 {
     struct fixture *f = *state;
@@ -158,6 +182,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_timers_fire_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(test_source_removed_in_the_same_batch, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_source_forgotten_after_its_close, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hup_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_posts_arrive_in_order, setup, teardown),
     };
