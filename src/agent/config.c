@@ -199,6 +199,25 @@ static const struct osa_option security[] = {
       .help = "Authority, PEM, that must have signed the certificate of every client: mutual TLS" },
 };
 
+static const struct osa_option asking[] = {
+    { .flag = "tls-ca",
+      .variable = "OPENSHELL_AGENT_TLS_CA",
+      .key = "tls_ca",
+      .type = OSA_OPTION_PATH,
+      .offset = AT(tls_ca),
+      .value = "FILE",
+      .help = "Authority, PEM, that signed the agent's certificate; tls-cert and tls-key are then "
+              "what the client shows. Default: the certificate in tls-cert is the agent's, and is "
+              "trusted" },
+    { .flag = "tls-server-name",
+      .variable = "OPENSHELL_AGENT_TLS_SERVER_NAME",
+      .key = "tls_server_name",
+      .type = OSA_OPTION_STRING,
+      .offset = AT(tls_server_name),
+      .value = "NAME",
+      .help = "Name that the agent's certificate must carry. Default: that of the address" },
+};
+
 static const struct osa_option sandboxes[] = {
     { .flag = "runtime",
       .variable = "OPENSHELL_RUNTIME",
@@ -370,6 +389,7 @@ static const struct osa_option_group groups[] = {
     { "General options", general, OSA_ARRAY_LEN(general), NULL },
     { "Serving", serving, OSA_ARRAY_LEN(serving), NULL },
     { "Who may call", security, OSA_ARRAY_LEN(security), NULL },
+    { "Asking the agent (health, drain)", asking, OSA_ARRAY_LEN(asking), NULL },
     { "Sandboxes", sandboxes, OSA_ARRAY_LEN(sandboxes), NULL },
 #ifdef OSA_BOXLITE
     { "BoxLite", boxlite, OSA_ARRAY_LEN(boxlite), NULL },

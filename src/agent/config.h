@@ -46,6 +46,8 @@ struct agent_config {
     const char *tls_cert;
     const char *tls_key;
     const char *tls_client_ca;
+    const char *tls_ca;          /* of health and drain; NULL when not given */
+    const char *tls_server_name; /* the same */
     enum rpc_role reflection;
     enum rpc_role health_access;
 

@@ -11,7 +11,7 @@ import tempfile
 import time
 import unittest
 
-from harness import BIN, PATIENCE_S, main
+from harness import BIN, PATIENCE_S, Certificates, free_port, main
 
 AGENT = str(BIN / "openshell-agent")
 
@@ -81,6 +81,33 @@ class Commands(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertIn("is served by another process already", text)
         self.assertEqual(run("health", "--listen", self.unix)[0], 0)
+
+    def test_health_and_drain_over_tls(self):
+        """With the agent's own certificate at hand, or as a client that has its authority's."""
+        certificates = Certificates(self.folder.name)
+        port = free_port()
+        serve = ["--listen", f"127.0.0.1:{port}", "--tls-cert", str(certificates.cert), "--tls-key",
+                 str(certificates.key), "--tls-client-ca", str(certificates.ca)]
+        client = ["--listen", f"127.0.0.1:{port}", "--tls-ca", str(certificates.ca)]
+        shown = ["--tls-cert", str(certificates.client_cert), "--tls-key",
+                 str(certificates.client_key)]
+        with subprocess.Popen([AGENT, "serve", *serve], stderr=subprocess.DEVNULL) as agent:
+            end = time.monotonic() + PATIENCE_S
+            while run("health", *client, *shown)[0] != 0:
+                self.assertLess(time.monotonic(), end, run("health", *client, *shown))
+                time.sleep(0.05)
+            self.assertEqual(run("health", *client)[0], 3)  # who shows nothing is not let in
+            status, text = run("health", "--listen", f"127.0.0.1:{port}", *shown)
+            self.assertEqual(status, 3)  # that certificate is not the agent's
+            self.assertIn("certificate verify failed", text)
+            status, text = run("health", *client, *shown, "--tls-server-name", "elsewhere")
+            self.assertEqual(status, 3)
+            self.assertIn("Peer name elsewhere is not in peer certificate", text)
+            self.assertEqual(run("health", *client, *shown, "--tls-server-name", "localhost")[0], 0)
+            # The server's own options do, when its authority signed its certificate, too.
+            self.assertEqual(run("health", *serve, "--tls-ca", str(certificates.ca))[0], 0)
+            self.assertEqual(run("drain", *client, *shown), (0, "drained: 0 ended, 0 killed\n"))
+            agent.terminate()
 
     def test_wrong_usage(self):
         for arguments, status, words in (

@@ -114,15 +114,23 @@ static int client_open(struct client *client, int argc, const char *const *argv)
     }
     if (commands_show_help(client->config))
         return 0;
+    /* What core has to say about a connection is in the error, too. */
+    osa_log_setup(OSA_LOG_ERROR, OSA_LOG_TEXT, STDERR_FILENO);
     const char *target = choose_target(client);
-    bool tcp = strncmp(target, "unix:", 5) != 0;
+    const struct agent_config *config = client->config;
+    bool tls =
+        strncmp(target, "unix:", 5) != 0 && (config->tls_cert != NULL || config->tls_ca != NULL);
+    bool shows = tls && (config->tls_client_ca != NULL || config->tls_ca != NULL);
     const struct rpc_channel_config channel = {
         .target = target,
-        .tls = tcp && client->config->tls_cert != NULL,
-        .ca = tcp ? client->config->tls_cert : NULL,
-        .cert = client->config->tls_client_ca != NULL ? client->config->tls_cert : NULL,
-        .key = client->config->tls_client_ca != NULL ? client->config->tls_key : NULL,
-        .token_file = tcp ? find_token(client) : NULL,
+        .tls = tls,
+        .ca = !tls                     ? NULL
+              : config->tls_ca != NULL ? config->tls_ca
+                                       : config->tls_cert,
+        .cert = shows ? config->tls_cert : NULL,
+        .key = shows ? config->tls_key : NULL,
+        .server_name = tls ? config->tls_server_name : NULL,
+        .token_file = strncmp(target, "unix:", 5) != 0 ? find_token(client) : NULL,
         .max_message_bytes = RESPONSE_BYTES,
     };
     enum osa_code code = osa_loop_new(&client->loop, &err);
