@@ -22,5 +22,8 @@ OSA_MUST_CHECK enum osa_code osa_option_convert(const struct osa_option *option,
 /** osa_option_max() - The largest number that a row takes: its own bound or its type's */
 uint64_t osa_option_max(const struct osa_option *option);
 
+/** osa_option_is_unbounded() - Is its largest number only that of the type, and so of no interest? */
+bool osa_option_is_unbounded(const struct osa_option *option);
+
 /** osa_option_format() - A number as users write it for @type; @ret_text has OSA_QUANTITY_SIZE bytes */
 void osa_option_format(enum osa_option_type type, uint64_t bound, char *ret_text);

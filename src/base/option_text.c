@@ -51,7 +51,10 @@ static void add_facts(const struct osa_option *option, struct osa_buf *out)
         char high[OSA_QUANTITY_SIZE];
         osa_option_format(option->type, option->min, low);
         osa_option_format(option->type, osa_option_max(option), high);
-        (void)osa_buf_addf(out, "; %s to %s", low, high);
+        if (!osa_option_is_unbounded(option))
+            (void)osa_buf_addf(out, "; %s to %s", low, high);
+        else if (option->min > 1)
+            (void)osa_buf_addf(out, "; at least %s", low);
     }
     if (option->def != NULL && option->type != OSA_OPTION_BOOL && *option->def != '\0')
         (void)osa_buf_addf(out, " [%s]", option->def);

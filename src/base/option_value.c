@@ -36,6 +36,11 @@ uint64_t osa_option_max(const struct osa_option *option)
     return narrow ? UINT32_MAX : UINT64_MAX;
 }
 
+bool osa_option_is_unbounded(const struct osa_option *option)
+{
+    return osa_option_max(option) >= INT64_MAX;
+}
+
 void osa_option_format(enum osa_option_type type, uint64_t bound, char *ret_text)
 {
     if (type == OSA_OPTION_DURATION)
@@ -58,6 +63,9 @@ static enum osa_code check_range(const struct osa_option *option, uint64_t numbe
     char low[OSA_QUANTITY_SIZE];
     char high[OSA_QUANTITY_SIZE];
     osa_option_format(option->type, option->min, low);
+    if (osa_option_is_unbounded(option))
+        return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
+                        "%s: '%.64s' is out of range; allowed: %s and more", where, value, low);
     osa_option_format(option->type, max, high);
     return osa_fail(err, OSA_INVALID_ARGUMENT, 0, "%s: '%.64s' is out of range; allowed: %s to %s",
                     where, value, low, high);

@@ -56,24 +56,59 @@ static void hint_socket(const char *path, struct osa_buf *out)
         (void)osa_buf_addf(out, "nothing listens at %s any more; start the agent again", path);
 }
 
+/* What C core says when it cannot connect, and what that means to a person. */
+static const struct {
+    const char *text;
+    const char *hint;
+} connect_hints[] = {
+    { "wrong version number",
+      "the agent does not speak TLS there; leave out https:// and --tls-…" },
+    { "is not in peer certificate",
+      "the certificate is for another name; give that one with --tls-server-name NAME" },
+    { "certificate verify failed",
+      "--tls-ca FILE must name the authority that signed the agent's certificate" },
+    { "certificate required", "the agent asks for a certificate; give --tls-cert and --tls-key" },
+    { "bad certificate", "the agent does not know the authority of the certificate in --tls-cert" },
+    { "unknown ca", "the agent does not know the authority of the certificate in --tls-cert" },
+    { "DNS resolution failed", "the name of the host is not known; write HOST:PORT" },
+    { "Socket closed",
+      "the agent hung up; if it speaks TLS there, write https://HOST:PORT and give "
+      "--tls-ca, with --tls-cert and --tls-key where it asks for a certificate" },
+};
+
+static void hint_tcp(const char *address, const char *text, struct osa_buf *out)
+{
+    for (size_t i = 0; i < OSA_ARRAY_LEN(connect_hints); i++) {
+        if (strstr(text, connect_hints[i].text) == NULL)
+            continue;
+        (void)osa_buf_addf(out, "%s", connect_hints[i].hint);
+        return;
+    }
+    (void)osa_buf_addf(out, "is the agent running, and is this its address? %s", address);
+}
+
 /* @of_call: a system call failed, so that a file and not an id may be what was not found. */
 static void add_hint(const struct cli *cli, const struct osa_error *err, bool of_call,
                      struct osa_buf *out)
 {
-    const char *address = cli->global.address;
+    const char *address = cli->global.address != NULL ? cli->global.address : "";
+    if (cli->channel == NULL)
+        return; /* nothing was asked; what is wrong lies here, and has been said */
     switch (err->code) {
     case OSA_UNAVAILABLE:
-        if (address != NULL && strncmp(address, "unix:", 5) == 0)
+        if (strncmp(address, "unix:", 5) == 0)
             hint_socket(address + 5, out);
         else
-            (void)osa_buf_addf(out, "is the agent running, and is this its address? %s",
-                               address != NULL ? address : "");
+            hint_tcp(address, err->text, out);
         break;
     case OSA_UNAUTHENTICATED:
         if (cli->global.token_file == NULL)
             (void)osa_buf_addf(out, "give the agent's token with --token-file FILE");
         else
             (void)osa_buf_addf(out, "is this the token of that agent? %s", cli->global.token_file);
+        break;
+    case OSA_PERMISSION_DENIED:
+        (void)osa_buf_addf(out, "give the operators' token with --token-file FILE");
         break;
     case OSA_UNIMPLEMENTED:
         (void)osa_buf_addf(out, CLI_NAME " info shows what each runtime kind can do");
@@ -90,6 +125,16 @@ static void add_hint(const struct cli *cli, const struct osa_error *err, bool of
     default:
         break;
     }
+}
+
+/* Core tells a story of all addresses that it tried; the last part of it is the reason. */
+static const char *shorten(const char *text)
+{
+    static const char story[] = "failed to connect to all addresses; last error: ";
+    if (strncmp(text, story, sizeof(story) - 1) != 0)
+        return text;
+    const char *reason = strchr(text + sizeof(story) - 1, ' '); /* after "UNKNOWN:" */
+    return reason != NULL ? reason + 1 : text;
 }
 
 static void report_json(const struct osa_error *err, const API(ErrorDetail) * detail,
@@ -143,7 +188,7 @@ void cli_report(const struct cli *cli, const struct osa_error *err, const API(Er
     }
     (void)osa_buf_addf(&out, CLI_NAME "%s%s: ", cli->command != NULL ? " " : "",
                        cli->command != NULL ? cli->command->name : "");
-    cli_text_escape(&out, has(err->text) ? err->text : "failed without a message");
+    cli_text_escape(&out, has(err->text) ? shorten(err->text) : "failed without a message");
     (void)osa_buf_addf(&out, " (%s)\n", osa_code_name(err->code));
     if (detail != NULL && has(detail->stage)) {
         (void)osa_buf_addf(&out, "  stage: ");

@@ -2,6 +2,7 @@
 /* A channel of the client: target, credentials, limits. Its calls are in client.c. */
 #include "base/fd.h"
 #include "rpc/client_internal.h"
+#include "rpc/pem.h"
 #include "rpc/rpc.h"
 
 #include <arpa/inet.h>
@@ -65,6 +66,11 @@ static enum osa_code parse_target(const struct rpc_channel_config *config, struc
             err, OSA_INVALID_ARGUMENT, 0,
             "target '%s' names no server; use unix:PATH, HOST:PORT or https://HOST:PORT",
             config->target);
+    const char *colon = strrchr(ret->address, ':');
+    if (colon == NULL || colon[1] == '\0' || strchr(colon, ']') != NULL)
+        return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
+                        "target '%s' lacks a port; use unix:PATH, HOST:PORT or https://HOST:PORT",
+                        config->target);
     if (ret->tls && (plain || is_unix))
         return osa_fail(err, OSA_INVALID_ARGUMENT, 0, "target '%s' does not take TLS",
                         config->target);
@@ -105,6 +111,12 @@ static enum osa_code create_credentials(const struct rpc_channel_config *config,
     if ((cert == NULL) != (key == NULL))
         return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
                         "a client certificate needs its key, and a key its certificate");
+    if (ca != NULL)
+        code = rpc_pem_check_certificate(ca, config->ca, err);
+    if (code == OSA_OK && cert != NULL)
+        code = rpc_pem_check_pair(cert, config->cert, key, config->key, err);
+    if (code != OSA_OK)
+        return code;
     grpc_ssl_pem_key_cert_pair pair = { .private_key = key, .cert_chain = cert };
     *ret = grpc_ssl_credentials_create_ex(ca, cert != NULL ? &pair : NULL, NULL, NULL);
     if (key != NULL)

@@ -9,12 +9,11 @@
 #include "rpc/credentials.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "rpc/pem.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grpc/grpc_security.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -72,53 +71,14 @@ static bool stamp_same(const struct stamp *a, const struct stamp *b)
            a->mtime.tv_nsec == b->mtime.tv_nsec;
 }
 
-/* ---- checks, so that a person hears more than "handshake failed" ---- */
-
-/* Encrypted keys would make OpenSSL ask a terminal. */
-static int no_password(char *out, int size, int writing, void *arg)
-{
-    (void)out;
-    (void)size;
-    (void)writing;
-    (void)arg;
-    return -1;
-}
-
-static X509 *parse_certificate(const char *pem)
-{
-    BIO *bio = BIO_new_mem_buf(pem, -1);
-    X509 *certificate = PEM_read_bio_X509(bio, NULL, no_password, NULL);
-    BIO_free(bio);
-    return certificate;
-}
-
 static enum osa_code check_set(const struct rpc_credentials_store *store, const struct pem_set *set,
                                struct osa_error *err)
 {
-    enum osa_code code = OSA_OK;
-    BIO *bio = BIO_new_mem_buf(set->text[PEM_KEY], -1);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
-    BIO_free(bio);
-    X509 *certificate = parse_certificate(set->text[PEM_CERT]);
-    X509 *ca =
-        set->text[PEM_CLIENT_CA] != NULL ? parse_certificate(set->text[PEM_CLIENT_CA]) : NULL;
-    if (certificate == NULL)
-        code = osa_fail(err, OSA_INVALID_ARGUMENT, 0, "'%s' holds no certificate in PEM form",
-                        store->paths[PEM_CERT]);
-    else if (key == NULL)
-        code = osa_fail(err, OSA_INVALID_ARGUMENT, 0,
-                        "'%s' holds no private key in PEM form without a password",
-                        store->paths[PEM_KEY]);
-    else if (X509_check_private_key(certificate, key) != 1)
+    enum osa_code code = rpc_pem_check_pair(set->text[PEM_CERT], store->paths[PEM_CERT],
+                                            set->text[PEM_KEY], store->paths[PEM_KEY], err);
+    if (code == OSA_OK && set->text[PEM_CLIENT_CA] != NULL)
         code =
-            osa_fail(err, OSA_INVALID_ARGUMENT, 0, "key '%s' does not belong to certificate '%s'",
-                     store->paths[PEM_KEY], store->paths[PEM_CERT]);
-    else if (set->text[PEM_CLIENT_CA] != NULL && ca == NULL)
-        code = osa_fail(err, OSA_INVALID_ARGUMENT, 0, "'%s' holds no certificate in PEM form",
-                        store->paths[PEM_CLIENT_CA]);
-    X509_free(certificate);
-    X509_free(ca);
-    EVP_PKEY_free(key);
+            rpc_pem_check_certificate(set->text[PEM_CLIENT_CA], store->paths[PEM_CLIENT_CA], err);
     return code;
 }
 

@@ -135,6 +135,64 @@ class Client(WithClient):
         self.assertEqual(done.returncode, 1)
         self.assertIn("hint: there is no socket at /nowhere", done.stderr)
 
+    def test_connections_that_fail_say_what_to_change(self):
+        with tempfile.TemporaryDirectory(prefix="osa-cli-") as folder:
+            certificates = harness.Certificates(folder)
+            token, other = pathlib.Path(folder, "token"), pathlib.Path(folder, "other")
+            viewer = pathlib.Path(folder, "viewer")
+            for path in (token, other, viewer):
+                path.write_text(f"a-token-called-{path.name}\n")
+                path.chmod(0o600)
+            plain, tls, mutual = (f"127.0.0.1:{harness.free_port()}" for _ in range(3))
+            serve = ["--tls-cert", certificates.cert, "--tls-key", certificates.key]
+            agents = [harness.Agent("--listen", plain, "--token-file", token, "--viewer-token-file",
+                                    viewer),
+                      harness.Agent("--listen", tls, "--token-file", token, *serve),
+                      harness.Agent("--listen", mutual, "--tls-client-ca", certificates.ca, *serve)]
+            ca = ["--tls-ca", certificates.ca]
+            mine = ["--token-file", token]
+            hers = ["--tls-cert", certificates.client_cert, "--tls-key", certificates.client_key]
+            try:
+                for arguments, words in (
+                        ([plain, *mine], None),
+                        ([plain], "hint: give the agent's token with --token-file FILE"),
+                        ([plain, "--token-file", other], f"hint: is this the token of that agent? {other}"),
+                        ([plain, "--token-file", viewer], None),
+                        ([plain, "--token-file", "/no/such"], "token file '/no/such' cannot be read"),
+                        (["https://" + plain, *ca], "hint: the agent does not speak TLS there"),
+                        ([plain.split(":")[0]], "lacks a port; use unix:PATH, HOST:PORT"),
+                        (["https://" + tls, *ca, *mine], None),
+                        ([tls, *mine], "hint: the agent hung up; if it speaks TLS there"),
+                        (["https://" + tls, *mine], "hint: --tls-ca FILE must name the authority"),
+                        (["https://" + tls, *mine, *ca, "--tls-server-name", "elsewhere"],
+                         "hint: the certificate is for another name"),
+                        (["https://" + tls, "--tls-ca", token], "holds no certificate in PEM form"),
+                        (["https://" + tls, *ca, "--tls-cert", certificates.client_cert, "--tls-key",
+                          certificates.key], "does not belong to certificate"),
+                        (["https://" + mutual, *ca, *hers], None),
+                        (["https://" + mutual, *ca], "hint: "),
+                        (["127.0.0.1:1"], "hint: is the agent running")):
+                    done = subprocess.run([harness.BIN / "openshell-agentctl", "ps", "-a", *arguments],
+                                          capture_output=True, text=True,
+                                          timeout=harness.PATIENCE_S)
+                    self.assertEqual(done.returncode, 0 if words is None else 1, done.stderr)
+                    self.assertIn(words or "", done.stderr)
+                    self.assertNotIn("core says", done.stderr)
+                    self.assertNotIn("failed to connect to all addresses", done.stderr)
+                done = subprocess.run([harness.BIN / "openshell-agentctl", "run", "-a", plain,
+                                       "--token-file", viewer, "true"], capture_output=True,
+                                      text=True, timeout=harness.PATIENCE_S)
+                self.assertEqual(done.returncode, 125)
+                self.assertIn("hint: give the operators' token with --token-file FILE", done.stderr)
+            finally:
+                for agent in agents:
+                    agent.stop()
+
+    def test_help_names_no_bound_that_is_only_a_number(self):
+        self.assertNotIn("9223372036854775807", self.ctl("run", "--help").stdout)
+        self.assertIn("--cpu: '0' is out of range; allowed: 1m and more",
+                      self.ctl("run", "--cpu", "0", "true", status=2).stderr)
+
     def test_man_page_and_completion_name_every_command(self):
         page, words = self.ctl("man").stdout, self.ctl("__complete", "--", "").stdout.split()
         self.assertIn("complete -F", self.ctl("completion", "bash").stdout)
