@@ -6,6 +6,7 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
   target_link_libraries(process_fixture PUBLIC osa_backend_process osa_policy PkgConfig::CMOCKA)
   osa_test(unit launcher/plan osa_launcher)
   osa_test(unit process/audit_record osa_backend_process)
+  osa_test(unit process/carve osa_backend_process)
   foreach(name process_copy process_denials process_engine process_confine process_limits
           process_door)
     osa_test(integration ${name} process_fixture)

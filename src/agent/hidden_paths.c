@@ -12,11 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void add(struct hidden_paths *self, const char *path)
+/* Return: the copy that the list has. */
+static const char *add(struct hidden_paths *self, const char *path)
 {
     for (size_t i = 0; i < self->count; i++)
         if (strcmp(self->items[i], path) == 0)
-            return;
+            return self->items[i];
     char **items = realloc(self->items, (self->count + 2) * sizeof(char *));
     char *copy = strdup(path);
     if (items == NULL || copy == NULL)
@@ -24,24 +25,28 @@ static void add(struct hidden_paths *self, const char *path)
     self->items = items;
     self->items[self->count++] = copy;
     self->items[self->count] = NULL;
+    return copy;
 }
 
-/* The directory's real path and the last part as given: the file itself need not be there yet. */
-static void add_file(struct hidden_paths *files, const char *path)
+/*
+ * The directory's real path and the last part as given: the file itself need not be there yet.
+ * Return: what was added; NULL: nothing, for there is no such directory.
+ */
+static const char *add_file(struct hidden_paths *files, const char *path)
 {
     char dir[PATH_MAX] = ".";
     char real[PATH_MAX];
     char whole[2 * PATH_MAX];
     if (path == NULL || path[0] == '\0')
-        return;
+        return NULL;
     const char *slash = strrchr(path, '/');
     if (slash != NULL)
         (void)snprintf(dir, sizeof(dir), "%.*s", (int)OSA_MAX(slash - path, (ptrdiff_t)1), path);
     if (realpath(dir, real) == NULL)
-        return; /* whoever opens the file says so */
+        return NULL; /* whoever opens the file says so */
     (void)snprintf(whole, sizeof(whole), "%s/%s", strcmp(real, "/") == 0 ? "" : real,
                    slash != NULL ? slash + 1 : path);
-    add(files, whole);
+    return add(files, whole);
 }
 
 static size_t dir_len(const char *file)
@@ -85,6 +90,39 @@ static bool in_own_dir(const struct hidden_paths *files, const char *file)
     return ours;
 }
 
+/* A link to a secret hides nothing unless what it leads to is hidden as well. */
+static void add_secret(struct hidden_paths *self, const char *path)
+{
+    char real[PATH_MAX];
+    const char *file = add_file(self, path);
+    if (file == NULL || realpath(path, real) == NULL || strcmp(real, file) == 0)
+        return;
+    size_t len = dir_len(file);
+    if (len > 0 && strncmp(real, file, len) == 0 && real[len] == '/')
+        real[len] = '\0';
+    (void)add(self, real);
+}
+
+void hidden_paths_secrets(struct hidden_paths *self, const struct agent_config *config,
+                          const char *token_file)
+{
+    *self = (struct hidden_paths){ 0 };
+    add_secret(self, token_file);
+    add_secret(self, config->viewer_token_file);
+    add_secret(self, config->tls_key);
+}
+
+/* Is @path in a directory that is hidden whole? */
+static bool is_covered(const struct hidden_paths *self, const char *path)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        size_t len = strlen(self->items[i]);
+        if (strncmp(path, self->items[i], len) == 0 && path[len] == '/')
+            return true;
+    }
+    return false;
+}
+
 void hidden_paths_init(struct hidden_paths *self, const struct agent_config *config,
                        const char *token_file)
 {
@@ -93,19 +131,24 @@ void hidden_paths_init(struct hidden_paths *self, const struct agent_config *con
     *self = (struct hidden_paths){ 0 };
     for (size_t i = 0; i < config->listen.count; i++)
         if (strncmp(config->listen.items[i], "unix:", 5) == 0)
-            add_file(&files, config->listen.items[i] + 5);
-    add_file(&files, token_file);
-    add_file(&files, config->viewer_token_file);
-    add_file(&files, config->tls_key);
-    add_file(&files, config->state_dir);
+            (void)add_file(&files, config->listen.items[i] + 5);
+    (void)add_file(&files, token_file);
+    (void)add_file(&files, config->viewer_token_file);
+    (void)add_file(&files, config->tls_key);
+    (void)add_file(&files, config->state_dir);
     for (size_t i = 0; i < files.count; i++) {
         const char *file = files.items[i];
         (void)snprintf(path, sizeof(path), "%.*s",
                        in_own_dir(&files, file) ? (int)dir_len(file) : (int)strlen(file), file);
-        add(self, path);
+        (void)add(self, path);
     }
     osa_runtime_dir(path, sizeof(path));
-    add(self, path);
+    (void)add(self, path);
+    hidden_paths_done(&files);
+    hidden_paths_secrets(&files, config, token_file);
+    for (size_t i = 0; i < files.count; i++)
+        if (!is_covered(self, files.items[i]))
+            (void)add(self, files.items[i]);
     hidden_paths_done(&files);
 }
 

@@ -349,13 +349,17 @@ static void log_serving(const struct program *program)
 static enum osa_code open_process_backend(struct program *program, struct osa_error *err)
 {
     struct hidden_paths hidden;
+    struct hidden_paths secrets;
     hidden_paths_init(&hidden, program->config, program->token_file);
+    hidden_paths_secrets(&secrets, program->config, program->token_file);
     const struct process_backend_config config = {
         .hidden_paths = (const char *const *)hidden.items,
+        .secret_paths = (const char *const *)secrets.items,
     };
     enum osa_code code =
         process_backend_open(program->loop, &config, &program->process_backend, err);
     hidden_paths_done(&hidden);
+    hidden_paths_done(&secrets);
     return code;
 }
 

@@ -113,24 +113,65 @@ class OwnFiles(unittest.TestCase):
 
 
 class Unconfined(unittest.TestCase):
-    def test_turned_away_without_mount_namespace(self):
-        """RESTRICTED, as the agent's own user: the path is there, the door stays shut."""
+    """RESTRICTED, as the agent's own user: no mount hides anything, and file modes do not either."""
+
+    def setUp(self):
         if os.geteuid() != 0:
             harness.skip("root is missing")
         # In a chroot the kernel makes no user namespace, so nothing better than RESTRICTED is left.
-        root = tempfile.mkdtemp(prefix="osa-root-")
+        self.root = tempfile.mkdtemp(prefix="osa-root-")
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="osa-own-", dir="/var/tmp"))
+        (self.folder / "token").write_text("0123456789abcdef\n")
+        (self.folder / "beside").write_text("seen")
+        for path in self.folder, self.folder / "token", self.folder / "beside":
+            os.chown(path, USER.pw_uid, USER.pw_gid)
+        os.chmod(self.folder / "token", 0o600)
         prefix = ["unshare", "-m", "sh", "-c",
-                  f'mount --rbind / {root} && exec chroot --userspec=nobody:nogroup --groups= {root}'
-                  ' "$@"', "sh"]
-        agent = harness.Agent("--min-isolation", "restricted", prefix=prefix, owner=USER.pw_uid)
-        try:
-            found = run_in(agent, agent.socket, user="")
-            self.assertEqual(found, ["socket hangs up"])
-            refused = [r for r in agent.log_records() if r.get("msg") == "connection refused"]
-            self.assertEqual(refused[0]["reason"], "processes of a sandbox may not connect")
-        finally:
-            agent.stop()
-            os.rmdir(root)
+                  f'mount --rbind / {self.root} && exec chroot --userspec=nobody:nogroup --groups= '
+                  f'{self.root} "$@"', "sh"]
+        self.agent = harness.Agent("--min-isolation", "restricted", "--token-file",
+                                   str(self.folder / "token"), prefix=prefix, owner=USER.pw_uid)
+
+    def tearDown(self):
+        self.agent.stop()
+        os.rmdir(self.root)
+        shutil.rmtree(self.folder)
+
+    def test_turned_away_without_mount_namespace(self):
+        """The path of the socket is there, the door stays shut."""
+        found = run_in(self.agent, self.agent.socket, user="")
+        self.assertEqual(found, ["socket hangs up"])
+        refused = [r for r in self.agent.log_records() if r.get("msg") == "connection refused"]
+        self.assertEqual(refused[0]["reason"], "processes of a sandbox may not connect")
+
+    def spawn(self, **shown):
+        policy = pb.ProcessSpec().policy.__class__(version=1)
+        policy.filesystem.read_only.extend(["/usr", "/lib", "/lib64", "/bin", "/etc"])
+        for how, path in shown.items():
+            getattr(policy.filesystem, how).append(str(path))
+        spec = pb.ProcessSpec(argv=["/bin/sh", "-c", f"cat {self.folder}/beside {self.folder}/token"],
+                              policy=policy)
+        with self.agent.channel() as channel:
+            stub = Stub(channel)
+            reply = stub.Spawn(pb.SpawnRequest(spec=spec), timeout=harness.PATIENCE_S)
+            start = pb.AttachRequest(start=pb.AttachStart(process_id=reply.process_id, follow=True))
+            return b"".join(m.output.data
+                            for m in stub.Attach(iter([start]), timeout=harness.PATIENCE_S)
+                            if m.WhichOneof("message") == "output").decode()
+
+    def test_token_in_a_directory_that_the_policy_shows(self):
+        for shown in self.folder, self.folder.parent:
+            self.assertEqual(self.spawn(read_only=shown),
+                             f"seencat: {self.folder}/token: Permission denied\n")
+
+    def test_token_in_a_directory_that_the_policy_makes_writable(self):
+        import grpc
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.spawn(read_write=self.folder)
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.FAILED_PRECONDITION)
+        self.assertIn(f"the agent's own '{self.folder}/token' cannot be kept from a process of its "
+                      f"user, for the policy makes '{self.folder}' writable",
+                      caught.exception.details())
 
 
 if __name__ == "__main__":

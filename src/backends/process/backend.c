@@ -132,6 +132,13 @@ static const struct backend_info *info_op(struct backend *b)
     return &backend_of(b)->info;
 }
 
+static void free_paths(char **paths)
+{
+    for (size_t i = 0; paths != NULL && paths[i] != NULL; i++)
+        free(paths[i]);
+    free(paths);
+}
+
 static void close_op(struct backend *base)
 {
     if (base == NULL)
@@ -143,9 +150,8 @@ static void close_op(struct backend *base)
     cgroup_tree_close(b->cgroups);
     landlock_log_close(b->landlock_log);
     osa_close_fd(&b->null_fd);
-    for (size_t i = 0; b->hidden != NULL && b->hidden[i] != NULL; i++)
-        free(b->hidden[i]);
-    free(b->hidden);
+    free_paths(b->hidden);
+    free_paths(b->secrets);
     for (unsigned i = 0; i < SECCOMP_PROFILE_COUNT; i++)
         osa_buf_done(&b->filters[i]);
     free(b);
@@ -193,18 +199,17 @@ static enum osa_code receive_probe(struct process_backend *b, int sock, struct o
     return good ? OSA_OK : osa_fail(err, OSA_INTERNAL, 0, "the launcher speaks nonsense");
 }
 
-static enum osa_code copy_hidden(struct process_backend *b, const char *const *paths,
-                                 struct osa_error *err)
+static enum osa_code copy_paths(char ***ret, const char *const *paths, struct osa_error *err)
 {
     size_t count = 0;
     while (paths != NULL && paths[count] != NULL)
         count++;
-    b->hidden = calloc(count + 1, sizeof(*b->hidden));
-    if (b->hidden == NULL)
+    *ret = calloc(count + 1, sizeof(**ret));
+    if (*ret == NULL)
         return osa_fail_errno(err, ENOMEM, "process backend");
     for (size_t i = 0; i < count; i++) {
-        b->hidden[i] = strdup(paths[i]);
-        if (b->hidden[i] == NULL)
+        (*ret)[i] = strdup(paths[i]);
+        if ((*ret)[i] == NULL)
             return osa_fail_errno(err, ENOMEM, "process backend");
     }
     return OSA_OK;
@@ -232,7 +237,9 @@ enum osa_code process_backend_open(struct osa_loop *loop,
     if (b->null_fd < 0)
         code = osa_fail_errno(err, errno, "/dev/null");
     if (code == OSA_OK)
-        code = copy_hidden(b, config->hidden_paths, err);
+        code = copy_paths(&b->hidden, config->hidden_paths, err);
+    if (code == OSA_OK)
+        code = copy_paths(&b->secrets, config->secret_paths, err);
     if (code == OSA_OK)
         code = receive_probe(b, sock, err);
     if (code == OSA_OK)

@@ -38,6 +38,7 @@ struct process_backend {
     struct landlock_log *landlock_log;             /* owned; NULL: not told here */
     struct osa_buf filters[SECCOMP_PROFILE_COUNT]; /* compiled when first wanted */
     char **hidden;                                 /* owned, NULL-terminated */
+    char **secrets;                                /* the same */
     struct owner_worker *owner_worker;             /* owned; NULL until a sandbox has a door */
     int null_fd;                                   /* owned: /dev/null for those without stdin */
     struct wire_buffer packets;                    /* of all channels */

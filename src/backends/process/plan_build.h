@@ -19,26 +19,30 @@ struct plan_builder {
  * @landlock_abi:  as probed; 0: none
  * @landlock_log:  its refusals are read from the kernel's audit
  * @seccomp_flags: of seccomp(2), as in struct sandbox_plan
+ * @hidden:        host paths that no sandbox sees, NULL-terminated, or NULL
+ * @secrets:       those of them that would give the agent away to whoever reads them
  */
 struct plan_host {
     uint32_t landlock_abi;
     bool landlock_log;
     uint32_t seccomp_flags;
+    const char *const *hidden;
+    const char *const *secrets;
 };
 
 /**
  * plan_build_sandbox() - struct sandbox_plan from a spec
  * @filter:    struct sock_filter[] that every process loads; empty: none
- * @hidden:    host paths that no sandbox sees, NULL-terminated, or NULL
  * @isolation: level, namespaces and no_new_privs are what shall be in force; landlock_abi,
  *             landlock_hard and degraded are written
  * @ret: initialised here; plan_builder_done() in any case
  * Return: OSA_OK; FAILED_PRECONDITION: the policy needs what is not here; RESOURCE_EXHAUSTED.
  */
-OSA_MUST_CHECK enum osa_code
-plan_build_sandbox(struct plan_builder *ret, const struct sandbox_spec *spec,
-                   const struct plan_host *host, const struct osa_buf *filter,
-                   const char *const *hidden, struct isolation *isolation, struct osa_error *err);
+OSA_MUST_CHECK enum osa_code plan_build_sandbox(struct plan_builder *ret,
+                                                const struct sandbox_spec *spec,
+                                                const struct plan_host *host,
+                                                const struct osa_buf *filter,
+                                                struct isolation *isolation, struct osa_error *err);
 
 /** isolation_add_degraded() - One more sentence; one that does not fit is left out */
 void isolation_add_degraded(struct isolation *isolation, const char *sentence);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* From a sandbox's spec and policy to what its init carries out: user, root, Landlock. */
+#include "backends/process/carve.h"
 #include "backends/process/landlock_plan.h"
 #include "backends/process/plan_build.h"
 #include "launcher/mounts_plan.h"
@@ -66,30 +67,52 @@ static void keep_root_from_being_writable(struct paths *paths, const struct poli
     }
 }
 
-static bool is_below(const char *path, const char *dir)
+/*
+ * Could a process of the sandbox open what belongs to the agent's user? Root's agent has other users
+ * for its processes, unless a request asks for root.
+ */
+static bool may_be_agent_user(const char *user)
 {
-    size_t len = strlen(dir);
-    return strncmp(path, dir, len) == 0 &&
-           (path[len] == '\0' || path[len] == '/' || strcmp(dir, "/") == 0);
+    size_t len = strcspn(user, ":");
+    return geteuid() != 0 || (len == 4 && strncmp(user, "root", len) == 0) ||
+           (len > 0 && strspn(user, "0") == len);
 }
 
-/* Without a mount namespace, what the policy shows is shown. */
-static void tell_what_is_not_hidden(const struct paths *paths, const char *const *hidden,
-                                    struct isolation *isolation)
+/*
+ * Without a mount namespace Landlock alone keeps the agent's files from a sandbox. What is below a
+ * writable path it cannot; a token or a key there ends it, everything else is told.
+ */
+static enum osa_code hide_by_landlock(const struct paths *paths, const struct plan_host *host,
+                                      const char *user, struct isolation *isolation,
+                                      struct carved *ret, struct osa_error *err)
 {
-    for (size_t i = 0; hidden != NULL && hidden[i] != NULL; i++) {
-        for (size_t k = 0; k < paths->count; k++) {
-            const char *shown = paths->items[k].path;
-            if (!is_below(hidden[i], shown) && !is_below(shown, hidden[i]))
-                continue;
-            char sentence[256];
-            (void)snprintf(sentence, sizeof(sentence),
-                           "the agent's own '%.100s' is not hidden: the policy shows '%.80s'",
-                           hidden[i], shown);
-            isolation_add_degraded(isolation, sentence);
-            break;
-        }
+    const char *shown = NULL;
+    const char *secret = host->secrets != NULL && may_be_agent_user(user) ? host->secrets[0] : NULL;
+    if (secret != NULL && host->landlock_abi != 0)
+        secret = carve_find(paths->items, paths->count, host->secrets, &shown);
+    if (secret != NULL) {
+        (void)osa_fail(
+            err, OSA_FAILED_PRECONDITION, 0,
+            shown != NULL
+                ? "landlock: the agent's own '%.128s' cannot be kept from a process of its "
+                  "user, for the policy makes '%.128s' writable; move the file elsewhere, or "
+                  "run the agent where it can make mount namespaces"
+                : "landlock: the agent's own '%.128s' cannot be kept from a process of its "
+                  "user: this kernel has neither Landlock nor mount namespaces for us%s",
+            secret, shown != NULL ? shown : "");
+        if (err != NULL)
+            err->stage = "landlock";
+        return OSA_FAILED_PRECONDITION;
     }
+    const char *hidden = carve_find(paths->items, paths->count, host->hidden, &shown);
+    if (hidden != NULL) {
+        char sentence[256];
+        (void)snprintf(sentence, sizeof(sentence),
+                       "the agent's own '%.100s' is not hidden: the policy shows '%.80s'", hidden,
+                       shown);
+        isolation_add_degraded(isolation, sentence);
+    }
+    return carve_paths(paths->items, paths->count, host->hidden, ret, err);
 }
 
 static enum osa_code add_mounts(struct osa_buf *buf, const struct sandbox_spec *spec,
@@ -97,10 +120,6 @@ static enum osa_code add_mounts(struct osa_buf *buf, const struct sandbox_spec *
                                 struct isolation *isolation, struct sandbox_plan *plan,
                                 struct osa_error *err)
 {
-    if ((isolation->namespaces & NAMESPACE_MNT) == 0) {
-        tell_what_is_not_hidden(paths, hidden, isolation);
-        return OSA_OK;
-    }
     OSA_AUTO(osa_free) struct mounts_path *list = calloc(paths->count + 1, sizeof(*list));
     if (list == NULL)
         return osa_fail_errno(err, ENOMEM, "policy paths");
@@ -126,17 +145,17 @@ static enum osa_code add_mounts(struct osa_buf *buf, const struct sandbox_spec *
 }
 
 static enum osa_code add_landlock(struct osa_buf *buf, const struct sandbox_spec *spec,
-                                  const struct paths *paths, const struct plan_host *host,
-                                  struct isolation *isolation, struct sandbox_plan *plan,
-                                  struct osa_error *err)
+                                  const struct policy_path *paths, size_t path_count,
+                                  const struct plan_host *host, struct isolation *isolation,
+                                  struct sandbox_plan *plan, struct osa_error *err)
 {
     const struct policy_landlock *wanted = &spec->policy->landlock;
     bool own_network = (isolation->namespaces & NAMESPACE_NET) != 0;
     const struct landlock_spec rules = {
         .abi = host->landlock_abi,
         .log = host->landlock_log,
-        .paths = paths->items,
-        .path_count = paths->count,
+        .paths = paths,
+        .path_count = path_count,
         .hard = wanted->hard_requirement,
         .opted_out = wanted->given && !wanted->hard_requirement,
         .private_root = (isolation->namespaces & NAMESPACE_MNT) != 0,
@@ -174,8 +193,7 @@ static void choose_user(const struct sandbox_spec *spec, char *ret, size_t size)
 
 enum osa_code plan_build_sandbox(struct plan_builder *ret, const struct sandbox_spec *spec,
                                  const struct plan_host *host, const struct osa_buf *filter,
-                                 const char *const *hidden, struct isolation *isolation,
-                                 struct osa_error *err)
+                                 struct isolation *isolation, struct osa_error *err)
 {
     struct osa_buf *buf = &ret->buf;
     struct sandbox_plan plan = { .magic = SANDBOX_PLAN_MAGIC,
@@ -183,6 +201,7 @@ enum osa_code plan_build_sandbox(struct plan_builder *ret, const struct sandbox_
                                  .namespaces = isolation->namespaces,
                                  .seccomp_flags = host->seccomp_flags };
     OSA_AUTO(paths_done) struct paths paths = { 0 };
+    OSA_AUTO(carved_done) struct carved carved = { 0 };
     char user[512];
     osa_buf_init(buf, PLAN_MAX_BYTES);
     enum osa_code code =
@@ -200,9 +219,12 @@ enum osa_code plan_build_sandbox(struct plan_builder *ret, const struct sandbox_
     plan.user = plan_add_text(buf, user);
     if ((isolation->namespaces & NAMESPACE_UTS) != 0)
         plan.hostname = plan_add_text(buf, spec->id);
-    code = add_mounts(buf, spec, &paths, hidden, isolation, &plan, err);
+    bool mounts = (isolation->namespaces & NAMESPACE_MNT) != 0;
+    code = mounts ? add_mounts(buf, spec, &paths, host->hidden, isolation, &plan, err)
+                  : hide_by_landlock(&paths, host, user, isolation, &carved, err);
     if (code == OSA_OK)
-        code = add_landlock(buf, spec, &paths, host, isolation, &plan, err);
+        code = add_landlock(buf, spec, mounts ? paths.items : carved.items,
+                            mounts ? paths.count : carved.count, host, isolation, &plan, err);
     if (code != OSA_OK)
         return code;
     if (buf->failed)

@@ -15,11 +15,14 @@
  * @max_isolation: not to go above this level; ISOLATION_ANY: the highest that the host gives
  * @hidden_paths:  directories of the agent (sockets, tokens, state) that no sandbox may see; absolute,
  *                 NULL-terminated, copied; NULL for none
+ * @secret_paths:  those of them that no process of the agent's user may read, whatever it costs: a sandbox
+ *                 that could is refused; the same form
  */
 struct process_backend_config {
     const char *cgroup_parent;
     enum isolation_level max_isolation;
     const char *const *hidden_paths;
+    const char *const *secret_paths;
 };
 
 /**

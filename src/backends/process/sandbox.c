@@ -301,10 +301,11 @@ static enum osa_code send_create(struct sandbox *s, const struct sandbox_spec *s
         return code;
     const struct plan_host host = { .landlock_abi = s->backend->info.isolation.landlock_abi,
                                     .landlock_log = s->backend->landlock_log != NULL,
-                                    .seccomp_flags = s->backend->probe.seccomp_flags };
+                                    .seccomp_flags = s->backend->probe.seccomp_flags,
+                                    .hidden = (const char *const *)s->backend->hidden,
+                                    .secrets = (const char *const *)s->backend->secrets };
     struct plan_builder plan;
-    code = plan_build_sandbox(&plan, spec, &host, filter, (const char *const *)s->backend->hidden,
-                              &s->isolation, err);
+    code = plan_build_sandbox(&plan, spec, &host, filter, &s->isolation, err);
     if (code == OSA_OK) {
         struct launcher_message head = { .type = LAUNCHER_CREATE, .key = s->key };
         code =

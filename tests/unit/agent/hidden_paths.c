@@ -33,7 +33,7 @@ static int make_dir(void **state)
 static int remove_dir(void **state)
 {
     (void)state;
-    static const char *const names[] = { "token", "agent.sock.lock", "shared" };
+    static const char *const names[] = { "token", "agent.sock.lock", "shared", "..data" };
     for (size_t i = 0; i < OSA_ARRAY_LEN(names); i++)
         (void)unlink(in_dir(names[i]));
     return rmdir(dir);
@@ -104,11 +104,43 @@ static void test_shared_directory(void **state)
     }
 }
 
+/* As the kubelet lays a Secret out: a name that is replaced points to what does not change. */
+static void test_secret_behind_links(void **state)
+{
+    (void)state;
+    struct hidden_paths hidden;
+    struct agent_config *config;
+    assert_int_equal(mkdir(in_dir("..2026"), 0755), 0);
+    touch("..2026/token");
+    assert_int_equal(symlink("..2026", in_dir("..data")), 0);
+    assert_int_equal(symlink("..data/token", in_dir("token")), 0);
+    touch("shared"); /* else the directory would be hidden anyway */
+    const char *const argv[] = { "--state-dir", "/var/lib/osa" };
+    assert_int_equal(agent_config_load(OSA_ARRAY_LEN(argv), argv, &config, NULL), OSA_OK);
+    hidden_paths_secrets(&hidden, config, in_dir("token"));
+    assert_int_equal(hidden.count, 2);
+    assert_true(holds(&hidden, in_dir("token")));
+    assert_true(holds(&hidden, dir));
+    hidden_paths_done(&hidden);
+
+    (void)unlink(in_dir("token"));
+    assert_int_equal(symlink("/etc/hostname", in_dir("token")), 0);
+    hidden_paths_secrets(&hidden, config, in_dir("token"));
+    assert_int_equal(hidden.count, 2);
+    assert_true(holds(&hidden, "/etc/hostname"));
+    hidden_paths_done(&hidden);
+    agent_config_free(config);
+    (void)unlink(in_dir("..data"));
+    (void)unlink(in_dir("..2026/token"));
+    (void)rmdir(in_dir("..2026"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_own_directory, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(test_shared_directory, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(test_secret_behind_links, make_dir, remove_dir),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
