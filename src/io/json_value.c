@@ -20,6 +20,35 @@ void io_json_free(struct json_t *value)
     json_decref(value);
 }
 
+enum io_json_kind io_json_kind(const struct json_t *value)
+{
+    if (value == NULL)
+        return IO_JSON_NONE;
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        return IO_JSON_OBJECT;
+    case JSON_ARRAY:
+        return IO_JSON_ARRAY;
+    case JSON_STRING:
+        return IO_JSON_STRING;
+    case JSON_INTEGER:
+        return IO_JSON_INTEGER;
+    case JSON_REAL:
+        return IO_JSON_REAL;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        return IO_JSON_BOOL;
+    case JSON_NULL:
+        break;
+    }
+    return IO_JSON_NULL;
+}
+
+const char *io_json_string(const struct json_t *value)
+{
+    return json_string_value(value);
+}
+
 struct json_t *io_json_member(const struct json_t *object, const char *key)
 {
     return json_object_get(object, key);

@@ -24,6 +24,23 @@ OSA_MUST_CHECK enum osa_code io_json_parse(const char *text, size_t len, struct 
 /** io_json_free() - NULL is fine */
 void io_json_free(struct json_t *value);
 
+enum io_json_kind {
+    IO_JSON_NONE, /* there is no value */
+    IO_JSON_NULL,
+    IO_JSON_BOOL,
+    IO_JSON_INTEGER,
+    IO_JSON_REAL,
+    IO_JSON_STRING,
+    IO_JSON_ARRAY,
+    IO_JSON_OBJECT
+};
+
+/** io_json_kind() - What a value is; NONE of NULL */
+enum io_json_kind io_json_kind(const struct json_t *value);
+
+/** io_json_string() - Text of a string. Return: borrowed; NULL when it is none */
+const char *io_json_string(const struct json_t *value);
+
 /** io_json_member() - Member @key of an object. Return: borrowed; NULL: none, or no object */
 struct json_t *io_json_member(const struct json_t *object, const char *key);
 

@@ -29,7 +29,7 @@ struct policy_ranges; /* allowed_ips, compiled; policy/guard.h looks inside */
  * @ignore_binaries: decide by host and port alone, whoever asks
  * @strict: the safer reading where upstream's is surprising; see docs/policy.md:
  *          * in a deny rule's query and tool crosses dots; an endpoint without `enforcement`
- *          enforces; duplicate JSON members are refused; an endpoint path is compared on every
+ *          enforces; an endpoint path is compared on every
  *          endpoint, also in audit; unknown MCP methods are not "all known methods"
  * @generation: told by policy_engine_generation()
  */

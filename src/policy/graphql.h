@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a GraphQL request asks for: operations, their names and root fields. */
+/*
+ * What a GraphQL request asks for: operations, their names and root fields. JSON with a member
+ * twice is refused: the server might take the other one.
+ */
 #pragma once
 
 #include "base/arena.h"
@@ -46,12 +49,11 @@ struct policy_graphql {
  * @content_type, @content_encoding: header values, empty when missing
  * @body:   whole; the caller holds it to the endpoint's graphql_max_body_bytes
  * @arena:  takes what @ret points to; bounded by a small multiple of @body
- * @strict: duplicate JSON members are an error; else the last one counts
  * Thread: any. The result is complete or has ret->error.
  */
 void policy_graphql_http(struct policy_text method, struct policy_text query,
                          struct policy_text content_type, struct policy_text content_encoding,
-                         struct policy_text body, bool strict, struct osa_arena *arena,
+                         struct policy_text body, struct osa_arena *arena,
                          struct policy_graphql *ret);
 
 enum policy_graphql_message {
@@ -64,8 +66,7 @@ enum policy_graphql_message {
  * policy_graphql_message() - Read a text message of GraphQL over WebSocket
  * Both subprotocols: graphql-transport-ws (subscribe) and graphql-ws (start).
  */
-enum policy_graphql_message policy_graphql_message(struct policy_text text, bool strict,
-                                                   struct osa_arena *arena,
+enum policy_graphql_message policy_graphql_message(struct policy_text text, struct osa_arena *arena,
                                                    struct policy_graphql *ret);
 
 /** policy_graphql_document() - Read a document alone; @operation_name chooses among several, "" for the only one */

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a JSON-RPC 2.0 or MCP request asks for. */
+/*
+ * What a JSON-RPC 2.0 or MCP request asks for. JSON with a member twice is refused: the server might
+ * take the other one.
+ */
 #pragma once
 
 #include "base/arena.h"
@@ -37,10 +40,9 @@ struct policy_rpc {
  * @endpoint: of the route; its protocol and strict_tool_names count
  * @accept:   value of the Accept header
  * @body:     whole; the caller holds it to the endpoint's json_rpc_max_body_bytes
- * @strict:   duplicate JSON members are an error; else the last one counts
  * @arena:    takes what @ret points to
  * Thread: any. The result is complete or has ret->error.
  */
 void policy_rpc_parse(const struct policy_endpoint *endpoint, struct policy_text method,
-                      struct policy_text accept, struct policy_text body, bool strict,
-                      struct osa_arena *arena, struct policy_rpc *ret);
+                      struct policy_text accept, struct policy_text body, struct osa_arena *arena,
+                      struct policy_rpc *ret);

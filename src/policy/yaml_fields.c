@@ -35,7 +35,7 @@ enum osa_code policy_yaml_integer(struct policy_yaml *reader, const struct io_ya
     return io_yaml_i64(reader->yaml, node, min, max, ret, reader->err);
 }
 
-static enum osa_code read_strings(struct policy_yaml *reader, const struct io_yaml_node *node,
+enum osa_code policy_yaml_strings(struct policy_yaml *reader, const struct io_yaml_node *node,
                                   struct policy_strings *list)
 {
     enum osa_code code = policy_yaml_need(reader, node, IO_YAML_SEQUENCE);
@@ -73,7 +73,7 @@ static enum osa_code read_value(struct policy_yaml *reader, const struct io_yaml
         *(int32_t *)target = (int32_t)number;
         return code;
     case FIELD_STRINGS:
-        return read_strings(reader, node, target);
+        return policy_yaml_strings(reader, node, target);
     case FIELD_READ:
         return field->read(reader, node, target);
     }

@@ -44,6 +44,11 @@ OSA_MUST_CHECK enum osa_code policy_yaml_need(struct policy_yaml *reader,
 OSA_MUST_CHECK enum osa_code policy_yaml_text(struct policy_yaml *reader,
                                               const struct io_yaml_node *node, const char **target);
 
+/** policy_yaml_strings() - Copy of a list of scalars. Return: OSA_OK or INVALID_ARGUMENT */
+OSA_MUST_CHECK enum osa_code policy_yaml_strings(struct policy_yaml *reader,
+                                                 const struct io_yaml_node *node,
+                                                 struct policy_strings *list);
+
 /** policy_yaml_integer() - An integer from @min to @max. Return: OSA_OK or INVALID_ARGUMENT */
 OSA_MUST_CHECK enum osa_code policy_yaml_integer(struct policy_yaml *reader,
                                                  const struct io_yaml_node *node, int64_t min,

@@ -17,7 +17,7 @@ OURS = {
     "io": {"io", "base"},
     "rpc": {"rpc", "base"},
     "tar": {"tar", "base"},
-    "policy": {"policy", "io/yaml.h", "base"},
+    "policy": {"policy", "io/yaml.h", "io/json_value.h", "base"},
     "wire": {"wire", "policy", "base"},
     "backends": {"backends", "policy", "io", "base"},
     "backends/process": {"backends", "policy", "io", "base", "launcher/landlock.h",
