@@ -388,7 +388,18 @@ static void begin(struct session *self)
 
 static void on_retry(struct osa_timer *timer)
 {
-    begin(OSA_CONTAINER_OF(timer, struct session, retry));
+    struct session *self = OSA_CONTAINER_OF(timer, struct session, retry);
+    if (!self->over)
+        begin(self);
+}
+
+/* Nobody would deliver the signal now, and whoever sent it should not have to wait. */
+static void give_up(struct session *self)
+{
+    stop(self, self->cli->command->failed);
+    osa_timer_disarm(&self->retry);
+    cli_terminal_restore();
+    cli_note("gave up; what becomes of %s is not known", self->what->process_id);
 }
 
 static void forward(struct session *self, int signo)
@@ -400,6 +411,11 @@ static void forward(struct session *self, int signo)
     }
     if (word == NULL)
         return;
+    bool ends = signo == SIGHUP || signo == SIGINT || signo == SIGQUIT || signo == SIGTERM;
+    if (ends && self->ever_started && !self->started && !self->over) {
+        give_up(self);
+        return;
+    }
     if (signo == SIGINT || signo == SIGTERM)
         self->interrupts++;
     if (self->interrupts >= INTERRUPTS_TO_KILL) {
