@@ -55,6 +55,7 @@ void agent_free(struct agent *agent)
     osa_timer_disarm(&agent->retain_timer);
     osa_timer_disarm(&agent->drain_timer);
     dns_close(agent->dns);
+    tls_trust_free(agent->trust);
     events_free(agent->events);
     free(agent);
 }

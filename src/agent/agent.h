@@ -47,6 +47,9 @@ struct agent_limits agent_limits_default(void);
  * @capacity: what all sandboxes may have in limits together; 0: no bound
  * @policy:   for sandboxes that come without one; never NULL
  * @min_isolation: for a request that names none
+ * @state_dir: absolute; NULL: sandboxes have no certificate authority, so the egress proxy does not
+ *            look into TLS
+ * @egress_ca: a file with further authorities that servers outside are believed by; NULL: none
  * @draining: called once when the agent stops accepting work; may be NULL
  */
 struct agent_setup {
@@ -58,6 +61,8 @@ struct agent_setup {
     const struct policy_document *policy;
     enum isolation_level min_isolation;
     bool allow_loader_env;
+    const char *state_dir;
+    const char *egress_ca;
     void (*draining)(void *ctx);
     void *ctx;
 };

@@ -7,6 +7,7 @@
 #include "agent/sandbox.h"
 #include "base/id.h"
 #include "io/dns.h"
+#include "io/tls.h"
 
 struct drain_waiter {
     void (*done)(void *ctx, uint32_t ended, uint32_t killed);
@@ -26,7 +27,8 @@ struct agent {
     int64_t started_wall_ns;
     char default_sandbox_id[64];
     struct events *events;
-    struct dns *dns; /* owned; NULL until a sandbox has a way out */
+    struct dns *dns;         /* owned; NULL until a sandbox has a way out */
+    struct tls_trust *trust; /* likewise, and where TLS is looked into */
 
     struct sandbox *sandboxes;
     struct sandbox *sandboxes_by_key;

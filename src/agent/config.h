@@ -26,6 +26,7 @@
  * @allow_loader_env: let LD_PRELOAD and its like into environments
  * @sandbox: make a sandbox at the start, into which spawns without sandbox_id go
  * @capacity: what all sandboxes may use together; 0 is no bound
+ * @egress_ca: further authorities for the egress proxy; NULL when not given
  * @state_dir: absolute directory of what a restarted agent needs to clean up
  */
 struct agent_config {
@@ -60,6 +61,7 @@ struct agent_config {
     enum isolation_level min_isolation;
     bool sandbox;
     bool allow_loader_env;
+    const char *egress_ca;
     const char *state_dir;
 
     struct resources capacity;

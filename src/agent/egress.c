@@ -2,6 +2,7 @@
 #include "agent/egress.h"
 
 #include "agent/agent_internal.h"
+#include "agent/authority.h"
 #include "base/log.h"
 #include "egress/gate.h"
 
@@ -116,9 +117,31 @@ static void fill_environment(struct egress *egress, const struct sandbox_door *d
     add_variable(egress, "NODE_USE_ENV_PROXY", "1");
 }
 
+static void add_authority(struct egress *egress)
+{
+    static const char *const alone[] = { "NODE_EXTRA_CA_CERTS", "DENO_CERT" };
+    static const char *const bundle[] = { "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+                                          "GIT_SSL_CAINFO" };
+    for (unsigned i = 0; i < OSA_ARRAY_LEN(alone); i++)
+        add_variable(egress, alone[i], SANDBOX_SHARED_PATH "/openshell-ca.pem");
+    for (unsigned i = 0; i < OSA_ARRAY_LEN(bundle); i++)
+        add_variable(egress, bundle[i], SANDBOX_SHARED_PATH "/ca-bundle.pem");
+}
+
 static enum osa_code open_dns(struct agent *agent, struct osa_error *err)
 {
     return agent->dns != NULL ? OSA_OK : dns_open(agent->setup.loop, &agent->dns, err);
+}
+
+/* What looking into TLS takes beside an authority. Return: the authority, or NULL when there is no looking */
+static struct tls_authority *open_tls(struct sandbox *sandbox)
+{
+    struct agent *agent = sandbox->agent;
+    struct osa_error err = { 0 };
+    if (sandbox->authority != NULL && agent->trust == NULL &&
+        authority_trust(agent->setup.egress_ca, &agent->trust, &err) != OSA_OK)
+        osa_log_error(OSA_LOG_WARN, "agent", "TLS that leaves sandboxes is not looked into", &err);
+    return agent->trust != NULL ? authority_tls(sandbox->authority) : NULL;
 }
 
 enum osa_code egress_policy(struct egress *egress, const struct policy_document *doc,
@@ -147,13 +170,18 @@ enum osa_code egress_open(struct sandbox *sandbox, const struct policy_document 
     if (code == OSA_OK)
         code = sandbox->backend->ops->sandbox_door(sandbox->handle, &door, err);
     if (code == OSA_OK) {
+        struct tls_authority *authority = open_tls(sandbox);
         const struct gate_config config = { .loop = agent->setup.loop,
                                             .dns = agent->dns,
                                             .policy = egress->policy,
                                             .events = &egress->events,
                                             .limits = gate_limits_default(),
+                                            .authority = authority,
+                                            .trust = agent->trust,
                                             .fds = { door.fds[0], door.fds[1] } };
         fill_environment(egress, &door);
+        if (authority != NULL)
+            add_authority(egress);
         code = gate_new(&config, &egress->gate, err);
     }
     if (code != OSA_OK) {

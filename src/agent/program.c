@@ -12,6 +12,7 @@
  * and the way back on SIGTERM: drain, let calls end, close the server, delete sandboxes.
  */
 #include "agent/program.h"
+#include "agent/authority.h"
 
 #include "agent/config.h"
 #include "agent/hidden_paths.h"
@@ -193,6 +194,8 @@ static void make_agent(struct program *program)
         .policy = program->policy,
         .min_isolation = config->min_isolation,
         .allow_loader_env = config->allow_loader_env,
+        .state_dir = config->state_dir,
+        .egress_ca = config->egress_ca,
         .draining = on_draining,
         .ctx = program,
     };
@@ -388,6 +391,7 @@ enum osa_code program_start(struct program *program, struct osa_error *err)
     fill_host(&program->service.host,
               program->process_backend->ops->info(program->process_backend));
     make_agent(program);
+    authority_sweep(program->config->state_dir);
     rpc_init();
     if ((code = make_server(program, err)) != OSA_OK ||
         (code = rpc_server_open(program->server, err)) != OSA_OK ||

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/agent_internal.h"
+#include "agent/authority.h"
 #include "agent/egress.h"
 
 #include "base/clock.h"
@@ -86,6 +87,7 @@ static void remove_sandbox(struct sandbox *sandbox)
     struct agent *agent = sandbox->agent;
     osa_timer_disarm(&sandbox->timer);
     agent_release(agent, &sandbox->reserved, &no_limits);
+    authority_free(sandbox->authority);
     HASH_DELETE(by_id, agent->sandboxes, sandbox);
     if (sandbox->request->idempotency.key[0] != '\0')
         HASH_DELETE(by_key, agent->sandboxes_by_key, sandbox);
@@ -238,6 +240,18 @@ static const struct policy_document *policy_of(const struct sandbox *sandbox)
                                             : sandbox->agent->setup.policy;
 }
 
+/* Without it everything else works, so its lack is told and no more. */
+static void make_authority(struct sandbox *sandbox)
+{
+    struct osa_error err = { 0 };
+    const char *state_dir = sandbox->agent->setup.state_dir;
+    if (state_dir == NULL || policy_of(sandbox)->rule_count == 0)
+        return;
+    if (authority_new(state_dir, sandbox->id, &sandbox->authority, &err) != OSA_OK)
+        osa_log_error(OSA_LOG_WARN, "agent", "TLS that leaves the sandbox is not looked into", &err,
+                      OSA_S("sandbox", sandbox->id));
+}
+
 /* A way out that cannot be served stays shut. */
 static void open_egress(struct sandbox *sandbox)
 {
@@ -375,12 +389,14 @@ static void attach(struct sandbox *sandbox)
     for (size_t i = 0; i < request->env.count; i++)
         env[i] = osa_arena_printf(&scratch, "%s=%s", request->env.items[i].key,
                                   request->env.items[i].value);
+    make_authority(sandbox);
     const struct sandbox_spec spec = {
         .id = sandbox->id,
         .image = request->image,
         .root = request->root,
         .policy = policy_of(sandbox),
         .proxy = policy_of(sandbox)->rule_count > 0,
+        .shared = authority_dir(sandbox->authority),
         .resources = request->resources,
         .workdir = request->workdir[0] != '\0' ? request->workdir : "/",
         .env = env,

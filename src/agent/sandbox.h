@@ -52,7 +52,8 @@ struct sandbox {
 
     struct backend *backend;
     struct backend_sandbox *handle;
-    struct egress *egress; /* owned; NULL without a way out */
+    struct egress *egress;       /* owned; NULL without a way out */
+    struct authority *authority; /* owned; NULL: TLS that goes out is not looked into */
     struct sandbox_events events;
     struct process *processes;
     struct sandbox_waiter *created;

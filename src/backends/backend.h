@@ -162,6 +162,8 @@ typedef const char *const *strlist;
  * @seccomp_profile: "default", "strict" or "gpu"
  * @proxy:     the policy lets something out, through the egress proxy: sandbox_door() is to give its
  *             listeners. A level that cannot have them gives no network instead, and says so
+ * @shared:    a directory of the host that processes see, read-only, under SANDBOX_SHARED_PATH; ""
+ *             for none. Only with @proxy, and of no effect where that is none
  * @min_isolation: the lowest level to accept; ISOLATION_ANY: the backend's highest, which must
  *             then succeed whole
  */
@@ -176,6 +178,7 @@ struct sandbox_spec {
     const char *user;
     const char *seccomp_profile;
     bool proxy;
+    const char *shared;
     enum isolation_level min_isolation;
 };
 
@@ -450,6 +453,9 @@ struct backend_sandbox {
 struct backend_process {
     const struct backend_ops *ops;
 };
+
+/* Where processes see sandbox_spec.shared. */
+#define SANDBOX_SHARED_PATH "/dev/openshell"
 
 /** backend_no_door() - Slot sandbox_door of a kind whose sandboxes have no proxy */
 enum osa_code backend_no_door(struct backend_sandbox *s, struct sandbox_door *ret_door,

@@ -165,7 +165,7 @@ static bool reply_step(struct conn *conn)
         conn_free(conn);
         return false;
     }
-    if (conn->client.out.len > 0)
+    if (stream_waits(&conn->client))
         return true;
     if (!conn->lingering) { /* closing with bytes unread would reset the answer away */
         conn->lingering = true;
@@ -190,7 +190,8 @@ static void want(struct conn *conn)
     unsigned server = 0;
     switch (conn->state) {
     case CONN_HEAD:
-        client = OSA_READ;
+        client = OSA_READ | (stream_waits(&conn->client) ? (unsigned)OSA_WRITE : 0u);
+        server = stream_waits(&conn->server) ? (unsigned)OSA_WRITE : 0u;
         break;
     case CONN_IDENTIFY:
     case CONN_RESOLVE:
@@ -206,7 +207,7 @@ static void want(struct conn *conn)
         exchange_want(conn, &client, &server);
         break;
     case CONN_REPLY:
-        client = conn->lingering ? OSA_READ : OSA_WRITE;
+        client = conn->lingering ? (unsigned)OSA_READ : (unsigned)(OSA_READ | OSA_WRITE);
         break;
     }
     if (!stream_want(&conn->client, client) || !stream_want(&conn->server, server))
@@ -218,6 +219,9 @@ void conn_step(struct conn *conn)
     bool alive = true;
     switch (conn->state) {
     case CONN_HEAD:
+        (void)stream_flush(&conn->client);
+        if (stream_is_open(&conn->server))
+            (void)stream_flush(&conn->server);
         alive = read_head(conn);
         break;
     case CONN_IDENTIFY:
@@ -243,6 +247,9 @@ void conn_recheck(struct conn *conn)
 {
     switch (conn->state) {
     case CONN_HEAD:
+        if (conn->inside)
+            break;
+        return;
     case CONN_IDENTIFY:
     case CONN_REPLY:
         return; /* decides, if at all, under what is in force then */

@@ -69,6 +69,7 @@ struct conn {
     struct conn *prev, *next;
     enum conn_state state;
     bool tunnel;
+    bool inside; /* a tunnel whose requests are looked at: the proxy speaks for both ends */
     bool lingering;
     bool known; /* @peer has been asked for */
     struct stream client;

@@ -97,8 +97,25 @@ static void identify(struct conn *conn)
     conn_step(conn);
 }
 
+/* A request in a tunnel that is looked into: who and where are decided already. */
+static void begin_inside(struct conn *conn, size_t len, const struct head *head)
+{
+    if (exchange_begin(conn, len, head)) {
+        if (stream_is_open(&conn->server))
+            exchange_connected(conn);
+        else
+            conn_reply(conn, 502, "upstream_unreachable", "the server has closed the connection",
+                       "unreachable");
+    }
+    conn_step(conn);
+}
+
 void conn_begin(struct conn *conn, size_t len, const struct head *head)
 {
+    if (conn->inside) {
+        begin_inside(conn, len, head);
+        return;
+    }
     if (head->method.len == 7 && memcmp(head->method.at, "CONNECT", 7) == 0) {
         const char *fault = target_parse(head->target, /* default_port= */ 0, &conn->target);
         conn->tunnel = true;

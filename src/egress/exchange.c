@@ -83,8 +83,36 @@ static bool refuse_head(struct conn *conn, unsigned status, const char *error, c
     return false;
 }
 
+/* The port that a Host of the tunnel may leave out. */
+static uint16_t default_port(const struct conn *conn)
+{
+    return conn->client.tls != NULL ? 443 : 80;
+}
+
+/* In a tunnel a request is for the tunnel's target, and says so. */
+static bool check_inside(struct conn *conn, struct exchange *e)
+{
+    struct target named;
+    char detail[TARGET_TEXT_SIZE + 100];
+    char text[TARGET_TEXT_SIZE];
+    e->path = e->head.target;
+    if (e->path.at[0] != '/' && !(e->path.len == 1 && e->path.at[0] == '*'))
+        return refuse_head(conn, 400, "invalid_request_target",
+                           "a target that is no path, in a tunnel");
+    if (e->head.host.at != NULL && target_parse(e->head.host, default_port(conn), &named) == NULL &&
+        target_same(&named, &conn->target))
+        return true;
+    (void)snprintf(detail, sizeof(detail), "the request's Host is not the tunnel's %s",
+                   target_text(&conn->target, text));
+    conn_record(conn, "http", &e->head, e->path, "request-authority", detail);
+    conn_reply(conn, 403, "request_authority_mismatch", detail, "request-authority");
+    return false;
+}
+
 static bool read_target(struct conn *conn, struct exchange *e)
 {
+    if (conn->inside)
+        return check_inside(conn, e);
     struct head_span scheme;
     const char *fault = target_parse_absolute(e->head.target, &scheme, &conn->target, &e->path);
     if (fault != NULL)
@@ -101,8 +129,10 @@ static bool read_target(struct conn *conn, struct exchange *e)
 bool exchange_begin(struct conn *conn, size_t len, const struct head *head)
 {
     struct exchange *e = exchange_of(conn);
-    conn->target = (struct target){ 0 };
-    conn->tunnel = false;
+    if (!conn->inside) {
+        conn->target = (struct target){ 0 };
+        conn->tunnel = false;
+    }
     if (e == NULL) {
         conn_reply(conn, 503, "out_of_memory", "the proxy has no memory for the request", NULL);
         return false;
@@ -161,11 +191,11 @@ static void write_request_head(struct conn *conn)
     char host[TARGET_TEXT_SIZE];
     add_span(out, e->head.method);
     (void)osa_buf_add(out, " ", 1);
-    if (e->path.len == 0 || e->path.at[0] != '/')
+    if (e->path.len == 0 || e->path.at[0] == '?')
         (void)osa_buf_add(out, "/", 1);
     add_span(out, e->path);
     (void)osa_buf_addf(out, " HTTP/1.1\r\nHost: %s\r\n",
-                       target_host_field(&conn->target, 80, host));
+                       target_host_field(&conn->target, default_port(conn), host));
     add_fields(out, &e->head, "host");
     if (head_find(&e->head, "via") == NULL)
         (void)osa_buf_addf(out, "Via: 1.1 openshell-sandbox\r\n");
@@ -184,7 +214,8 @@ void exchange_connected(struct conn *conn)
     conn_arm(conn, conn->gate->config.limits.idle_ns);
     osa_buf_reset(&conn->server.in);
     write_request_head(conn);
-    conn_record(conn, "forward", &conn->exchange->head, conn->exchange->path, NULL, NULL);
+    conn_record(conn, conn->inside ? "http" : "forward", &conn->exchange->head,
+                conn->exchange->path, NULL, NULL);
 }
 
 /* ---- what goes wrong ---- */
@@ -337,6 +368,8 @@ static int pass_response_head(struct conn *conn)
         return server_failed(conn, "the server's answer is not in order");
     if (head.status >= 200)
         e->keep_server = framing.keep_alive && !framing.until_eof;
+    if (head.status >= 200 && conn->inside && !e->keep_server)
+        e->keep_client = false; /* the tunnel has one server, and that one goes */
     write_response_head(conn, in->data, &head, &framing);
     osa_buf_consume(in, len);
     if (head.status < 200)
@@ -388,8 +421,12 @@ static int pass_response(struct conn *conn)
         ssize_t n = stream_fill(&conn->server);
         if (n == -EAGAIN)
             break;
-        if (n <= 0)
-            return n == 0 ? response_ended(conn) : server_failed(conn, "the server broke off");
+        if (n == 0)
+            return response_ended(conn);
+        if (n < 0)
+            return server_failed(conn, conn->server.tls != NULL && tls_fault(conn->server.tls)[0]
+                                           ? tls_fault(conn->server.tls)
+                                           : "the server broke off");
         moved = 1;
     }
     return moved;
@@ -421,9 +458,9 @@ static int flush(struct conn *conn)
 static int finish(struct conn *conn)
 {
     struct exchange *e = conn->exchange;
-    if (!e->down_done || conn->client.out.len > 0)
+    if (!e->down_done || stream_waits(&conn->client))
         return 0;
-    bool whole = !e->up_more && conn->server.out.len == 0;
+    bool whole = !e->up_more && !stream_waits(&conn->server);
     if (!whole || !e->keep_server || conn->server.in.len > 0)
         stream_close(&conn->server);
     osa_buf_reset(&e->bytes);
@@ -459,10 +496,10 @@ void exchange_want(const struct conn *conn, unsigned *ret_client, unsigned *ret_
     const struct exchange *e = conn->exchange;
     if (e->up_more && conn->server.out.len < STREAM_ROOM)
         *ret_client |= OSA_READ;
-    if (conn->client.out.len > 0)
+    if (stream_waits(&conn->client))
         *ret_client |= OSA_WRITE;
     if (!e->down_done && conn->client.out.len < STREAM_ROOM)
         *ret_server |= OSA_READ;
-    if (conn->server.out.len > 0)
+    if (stream_waits(&conn->server))
         *ret_server |= OSA_WRITE;
 }

@@ -13,6 +13,7 @@
 
 #include "base/loop.h"
 #include "io/dns.h"
+#include "io/tls.h"
 #include "policy/live.h"
 
 #include <stdbool.h>
@@ -96,6 +97,9 @@ struct gate_limits gate_limits_default(void);
 /**
  * struct gate_config - Copied; what it points to is borrowed until gate_free()
  * @fds:     listening sockets, non-blocking; taken, also on failure; -1: none
+ * @authority: makes certificates for what is looked into; NULL: TLS is passed through, or refused
+ *            where the policy has rules about requests
+ * @trust:   whom to believe as a client, with @authority
  * @gateway: trusted address of the host for its aliases; NULL: none
  */
 struct gate_config {
@@ -104,6 +108,8 @@ struct gate_config {
     struct policy_live *policy;
     struct gate_events *events;
     struct gate_limits limits;
+    struct tls_authority *authority;
+    struct tls_trust *trust;
     const struct policy_address *gateway;
     int fds[2];
 };

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "egress/hello.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #define RECORD_HANDSHAKE 22
 #define CLIENT_HELLO 1
 #define EXTENSION_SERVER_NAME 0
+#define EXTENSION_ALPN 16
 #define RECORD_HEAD 5u
 #define RECORD_MAX 16384u
 
@@ -66,7 +66,22 @@ static bool read_name(struct reader extension, char ret_name[256])
     return true;
 }
 
-static enum hello_result parse_body(struct reader body, char ret_name[256])
+static bool read_protocols(struct reader extension, struct hello *ret)
+{
+    struct reader list = vector(&extension, 2);
+    if (list.bad || extension.left != 0 || list.left == 0)
+        return false;
+    ret->alpn = true;
+    while (list.left > 0) {
+        struct reader name = vector(&list, 1);
+        if (name.bad || name.left == 0)
+            return false;
+        ret->http1 |= name.left == 8 && memcmp(name.at, "http/1.1", 8) == 0;
+    }
+    return true;
+}
+
+static enum hello_result parse_body(struct reader body, struct hello *ret)
 {
     bool named = false;
     (void)take(&body, 2 + 32); /* version, random */
@@ -85,11 +100,11 @@ static enum hello_result parse_body(struct reader body, char ret_name[256])
         struct reader extension = vector(&extensions, 2);
         if (extension.bad || extensions.bad)
             return HELLO_BAD;
-        if (type != EXTENSION_SERVER_NAME)
-            continue;
-        if (named || !read_name(extension, ret_name))
+        if (type == EXTENSION_SERVER_NAME && (named || !read_name(extension, ret->name)))
             return HELLO_BAD;
-        named = true;
+        if (type == EXTENSION_ALPN && (ret->alpn || !read_protocols(extension, ret)))
+            return HELLO_BAD;
+        named |= type == EXTENSION_SERVER_NAME;
     }
     return HELLO_GOOD;
 }
@@ -132,11 +147,11 @@ static enum hello_result gather(const uint8_t *data, size_t len, uint8_t *messag
     }
 }
 
-enum hello_result hello_parse(const uint8_t *data, size_t len, char ret_name[256])
+enum hello_result hello_parse(const uint8_t *data, size_t len, struct hello *ret)
 {
     uint8_t message[HELLO_MAX_BYTES];
     size_t size;
-    ret_name[0] = '\0';
+    *ret = (struct hello){ 0 };
     if (len > 0 && data[0] != RECORD_HANDSHAKE)
         return HELLO_NOT_TLS;
     if (len > 1 && data[1] != 3)
@@ -146,5 +161,5 @@ enum hello_result hello_parse(const uint8_t *data, size_t len, char ret_name[256
     enum hello_result result = gather(data, len, message, &size);
     if (result != HELLO_GOOD)
         return result;
-    return parse_body((struct reader){ message + 4, size - 4, false }, ret_name);
+    return parse_body((struct reader){ message + 4, size - 4, false }, ret);
 }

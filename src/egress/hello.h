@@ -2,6 +2,7 @@
 /* The first message of TLS, read without a TLS library: whom the client says it wants to reach. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,10 +17,21 @@ enum hello_result {
 };
 
 /**
+ * struct hello - What a ClientHello says
+ * @name:  its server_name, lower case; "" when it sends none
+ * @alpn:  it names protocols
+ * @http1: and http/1.1 is one of them
+ */
+struct hello {
+    char name[256];
+    bool alpn;
+    bool http1;
+};
+
+/**
  * hello_parse() - Look at the first bytes that a client sent
- * @ret_name: its server_name, lower case, NUL-terminated; "" when it sends none. 256 bytes
  * The name is that of the outer hello; an encrypted one inside (ECH) is not looked at, and need not
  * be: the server that the outer name means is the one that is reached.
- * Source: RFC 8446, 4.1.2 and 5.1; RFC 6066, 3.
+ * Source: RFC 8446, 4.1.2 and 5.1; RFC 6066, 3; RFC 7301, 3.1.
  */
-enum hello_result hello_parse(const uint8_t *data, size_t len, char ret_name[256]);
+enum hello_result hello_parse(const uint8_t *data, size_t len, struct hello *ret);

@@ -15,6 +15,7 @@ void stream_init(struct stream *s, struct osa_loop *loop,
     *s = (struct stream){ .loop = loop, .source = { .fd = -1, .ready = ready } };
     osa_buf_init(&s->in, 4 * STREAM_ROOM);
     osa_buf_init(&s->out, 4 * STREAM_ROOM);
+    osa_buf_init(&s->wire, 4 * STREAM_ROOM);
 }
 
 void stream_open(struct stream *s, int fd)
@@ -30,16 +31,76 @@ void stream_close(struct stream *s)
     s->watched = false;
     osa_close_fd(&s->source.fd);
     s->source.fd = -1;
+    tls_free(OSA_TAKE(s->tls));
     osa_buf_done(&s->in);
     osa_buf_done(&s->out);
+    osa_buf_done(&s->wire);
+}
+
+bool stream_secure(struct stream *s, struct tls *tls)
+{
+    struct osa_buf first = s->in;
+    s->tls = tls;
     osa_buf_init(&s->in, 4 * STREAM_ROOM);
-    osa_buf_init(&s->out, 4 * STREAM_ROOM);
+    bool ok = tls_receive(tls, first.data, first.len, &s->in, &s->eof);
+    osa_buf_done(&first);
+    return tls_send(tls, &s->wire) && ok;
+}
+
+bool stream_waits(const struct stream *s)
+{
+    return s->out.len > 0 || s->wire.len > 0;
+}
+
+/* As stream_flush(), for one of the buffers. */
+static ssize_t flush_buffer(struct stream *s, struct osa_buf *from)
+{
+    ssize_t total = 0;
+    while (from->len > 0) {
+        ssize_t n = send(s->source.fd, from->data, from->len, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return total > 0 && errno == EAGAIN ? total : -errno;
+        osa_buf_consume(from, (size_t)n);
+        total += n;
+    }
+    return total;
+}
+
+/* Reads the wire. Return: bytes read; 0 at the end; -errno */
+static ssize_t fill_secure(struct stream *s)
+{
+    char wire[READ_BYTES];
+    size_t before = s->in.len;
+    for (;;) {
+        ssize_t n = recv(s->source.fd, wire, sizeof(wire), 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0) {
+            s->eof = true;
+            return 0;
+        }
+        bool ok = tls_receive(s->tls, wire, (size_t)n, &s->in, &s->eof);
+        ok = tls_send(s->tls, &s->wire) && ok;
+        (void)flush_buffer(s, &s->wire); /* of the handshake; or an alert */
+        if (!ok)
+            return -EPROTO;
+        if (s->in.len > before)
+            return (ssize_t)(s->in.len - before);
+        if (s->eof)
+            return 0;
+    }
 }
 
 ssize_t stream_fill(struct stream *s)
 {
     if (s->eof)
         return 0;
+    if (s->tls != NULL)
+        return fill_secure(s);
     char *room = osa_buf_reserve(&s->in, READ_BYTES);
     if (room == NULL)
         return -ENOBUFS;
@@ -58,21 +119,24 @@ ssize_t stream_fill(struct stream *s)
 
 ssize_t stream_flush(struct stream *s)
 {
-    ssize_t total = 0;
-    while (s->out.len > 0) {
-        ssize_t n = send(s->source.fd, s->out.data, s->out.len, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return total > 0 && errno == EAGAIN ? total : -errno;
-        osa_buf_consume(&s->out, (size_t)n);
-        total += n;
+    if (s->tls == NULL)
+        return flush_buffer(s, &s->out);
+    if (s->out.len > 0 && s->wire.len < STREAM_ROOM && tls_ready(s->tls)) {
+        bool ok = tls_write(s->tls, s->out.data, s->out.len) && tls_send(s->tls, &s->wire);
+        osa_buf_reset(&s->out);
+        if (!ok)
+            return -EPROTO;
     }
-    return total;
+    return flush_buffer(s, &s->wire);
 }
 
 void stream_end(struct stream *s)
 {
+    if (s->tls != NULL) {
+        tls_end(s->tls);
+        if (tls_send(s->tls, &s->wire))
+            (void)flush_buffer(s, &s->wire);
+    }
     (void)shutdown(s->source.fd, SHUT_WR);
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/loop.h"
+#include "io/tls.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -14,6 +15,8 @@
  * @in:      read and not consumed yet
  * @out:     to be written
  * @eof:     the peer sends no more
+ * @tls:     owned; NULL: bytes go as they are
+ * @wire:    with @tls: encrypted and to be written
  * @watched: the source is with the loop
  */
 struct stream {
@@ -23,6 +26,8 @@ struct stream {
     struct osa_buf out;
     bool eof;
     bool watched;
+    struct tls *tls;
+    struct osa_buf wire;
 };
 
 /* A stream is read no further while so much waits on the other side. */
@@ -52,6 +57,16 @@ ssize_t stream_fill(struct stream *s);
 
 /** stream_flush() - Write what `out` holds, as much as goes. Return: bytes written, 0 when there was nothing; -EAGAIN; another -errno */
 ssize_t stream_flush(struct stream *s);
+
+/**
+ * stream_secure() - Speak TLS from now on
+ * @tls: taken. What `in` holds came over the wire and is its beginning
+ * Return: false when that makes no sense; tls_fault() says why
+ */
+bool stream_secure(struct stream *s, struct tls *tls);
+
+/** stream_waits() - Is there something to be written? */
+bool stream_waits(const struct stream *s);
 
 /** stream_end() - Say that nothing more will be written */
 void stream_end(struct stream *s);

@@ -19,7 +19,7 @@ void tunnel_begin(struct conn *conn)
 {
     static const char established[] = "HTTP/1.1 200 Connection Established\r\n\r\n";
     (void)osa_buf_add(&conn->client.out, established, sizeof(established) - 1);
-    conn->state = conn->grant.tls_skip ? CONN_TUNNEL : CONN_SNIFF;
+    conn->state = CONN_SNIFF;
     conn_arm(conn, conn->gate->config.limits.tunnel_idle_ns);
     conn_record(conn, "connect", NULL, (struct head_span){ NULL, 0 }, NULL, NULL);
 }
@@ -41,33 +41,86 @@ static bool name_fits(const struct conn *conn, const char *name)
     return target_same(&named, &conn->target);
 }
 
+/* Refuses what is in the tunnel. Return: false, @conn being gone. */
+static bool cut(struct conn *conn, const char *reason, const char *detail)
+{
+    conn_record(conn, "connect", NULL, (struct head_span){ NULL, 0 }, reason, detail);
+    conn_free(conn);
+    return false;
+}
+
+/*
+ * Requests in this tunnel are read from here on: the proxy is the server to the client, with a
+ * certificate that the sandbox trusts, and the client to the server, whose certificate it checks.
+ */
+static bool look_inside(struct conn *conn, bool secure)
+{
+    struct tls *near = NULL;
+    struct tls *far = NULL;
+    struct osa_error err = { 0 };
+    const struct gate_config *config = &conn->gate->config;
+    conn->inside = true;
+    conn->state = CONN_HEAD;
+    conn_arm(conn, config->limits.head_ns);
+    if (!secure)
+        return true;
+    if (tls_accept(config->authority, conn->target.host, &near, &err) != OSA_OK ||
+        tls_connect(config->trust, conn->target.host, &far, &err) != OSA_OK) {
+        tls_free(near);
+        return cut(conn, "tls", err.text);
+    }
+    bool ok = stream_secure(&conn->server, far);
+    if (!stream_secure(&conn->client, near) || !ok) {
+        char fault[256];
+        (void)snprintf(fault, sizeof(fault), "%s", tls_fault(near));
+        return cut(conn, "tls", fault);
+    }
+    return true;
+}
+
+/*
+ * A hello for the right host. Clients that offer other protocols than HTTP/1.1 alone are left alone
+ * where the policy has no rules about requests.
+ */
+static bool begin_tls(struct conn *conn, const struct hello *hello)
+{
+    char detail[400];
+    (void)snprintf(detail, sizeof(detail), "TLS in the tunnel is for '%s', not for its target",
+                   hello->name);
+    if (!name_fits(conn, hello->name))
+        return cut(conn, "tls-name", detail);
+    if (conn->grant.tls_skip) {
+        conn->state = CONN_TUNNEL;
+        return true;
+    }
+    bool possible = conn->gate->config.authority != NULL;
+    if (possible && (conn->grant.inspect || !hello->alpn || hello->http1))
+        return look_inside(conn, /* secure= */ true);
+    if (conn->grant.inspect)
+        return cut(conn, "tls-termination-unavailable", "requests here cannot be looked at");
+    conn->state = CONN_TUNNEL;
+    return true;
+}
+
 /* Return: false when @conn is gone. */
 static bool sniff(struct conn *conn)
 {
-    char name[256];
-    char detail[400];
+    struct hello hello;
     const struct osa_buf *in = &conn->client.in;
     enum hello_result result =
         in->len == 0 ? HELLO_MORE
-                     : hello_parse((const uint8_t *)(const void *)in->data, in->len, name);
-    if (result == HELLO_NOT_TLS || (result == HELLO_GOOD && name_fits(conn, name))) {
-        conn->state = CONN_TUNNEL;
-        return true;
-    }
+                     : hello_parse((const uint8_t *)(const void *)in->data, in->len, &hello);
     if (result == HELLO_MORE && in->len < HELLO_MAX_BYTES && !conn->client.eof)
         return true;
-    if (result == HELLO_MORE && in->len == 0) { /* the client has nothing to say, and may listen */
-        conn->state = CONN_TUNNEL;
-        return true;
-    }
     if (result == HELLO_GOOD)
-        (void)snprintf(detail, sizeof(detail), "TLS in the tunnel is for '%s', not for its target",
-                       name);
-    else
-        (void)snprintf(detail, sizeof(detail), "what begins like TLS in the tunnel is none");
-    conn_record(conn, "connect", NULL, (struct head_span){ NULL, 0 }, "tls-name", detail);
-    conn_free(conn);
-    return false;
+        return begin_tls(conn, &hello);
+    bool silent = result == HELLO_MORE && in->len == 0; /* nothing to say, and may listen */
+    if (result != HELLO_NOT_TLS && !silent)
+        return cut(conn, "tls-name", "what begins like TLS in the tunnel is none");
+    if (conn->grant.inspect && !conn->grant.tls_skip)
+        return look_inside(conn, /* secure= */ false);
+    conn->state = CONN_TUNNEL;
+    return true;
 }
 
 /* ---- moving ---- */
@@ -91,8 +144,42 @@ static int move(struct osa_mover *mover, int from, int to, bool *ended)
     return n == -EAGAIN ? 0 : n < 0 ? (int)n : 1;
 }
 
+/* The same where one side speaks TLS: through the buffers of both. */
+static int move_text(struct stream *from, struct stream *to, bool *ended)
+{
+    int moved = 0;
+    ssize_t n = 0;
+    if (from->in.len == 0 && to->out.len < STREAM_ROOM && !*ended) {
+        n = stream_fill(from);
+        if (n < 0 && n != -EAGAIN)
+            return (int)n;
+        moved = n > 0;
+    }
+    if (from->in.len > 0 && to->out.len < STREAM_ROOM) {
+        if (!osa_buf_add(&to->out, from->in.data, from->in.len))
+            return -ENOBUFS;
+        osa_buf_reset(&from->in);
+    }
+    n = stream_flush(to);
+    if (n < 0 && n != -EAGAIN)
+        return (int)n;
+    if (from->eof && from->in.len == 0 && !stream_waits(to) && !*ended) {
+        *ended = true;
+        stream_end(to);
+        return 1;
+    }
+    return moved || n > 0;
+}
+
+static bool secure(const struct conn *conn)
+{
+    return conn->client.tls != NULL || conn->server.tls != NULL;
+}
+
 static int move_down(struct conn *conn)
 {
+    if (secure(conn))
+        return move_text(&conn->server, &conn->client, &conn->down_ended);
     ssize_t n = stream_flush(&conn->client);
     if (n < 0 && n != -EAGAIN)
         return (int)n;
@@ -107,6 +194,8 @@ static int move_down(struct conn *conn)
 static int move_up(struct conn *conn)
 {
     struct osa_buf *in = &conn->client.in;
+    if (secure(conn))
+        return move_text(&conn->client, &conn->server, &conn->up_ended);
     if (in->len > 0) {
         if (!osa_buf_add(&conn->server.out, in->data, in->len))
             return -ENOBUFS;
@@ -146,6 +235,10 @@ bool tunnel_step(struct conn *conn)
             up = read_first(conn);
             if (up > 0 && !sniff(conn))
                 return false;
+            if (conn->state == CONN_HEAD) {
+                conn_step(conn);
+                return false; /* stepped on, or gone */
+            }
         } else {
             up = move_up(conn);
         }
@@ -170,8 +263,8 @@ void tunnel_want(const struct conn *conn, unsigned *ret_client, unsigned *ret_se
 {
     bool first = conn->state == CONN_SNIFF;
     bool up_waits =
-        conn->up.held > 0 || conn->server.out.len > 0 || (!first && conn->client.in.len > 0);
-    bool down_waits = conn->down.held > 0 || conn->client.out.len > 0;
+        conn->up.held > 0 || stream_waits(&conn->server) || (!first && conn->client.in.len > 0);
+    bool down_waits = conn->down.held > 0 || stream_waits(&conn->client);
     *ret_client = (first || (!conn->up_ended && !up_waits) ? (unsigned)OSA_READ : 0u) |
                   (down_waits ? (unsigned)OSA_WRITE : 0u);
     *ret_server = (!conn->down_ended && !down_waits ? (unsigned)OSA_READ : 0u) |

@@ -53,6 +53,8 @@ struct mounts_path {
  *              policy includes it
  * @hidden:     host paths to be covered by something empty and unreadable: the agent's state and
  *              socket directories. NULL-terminated or NULL. Host's root only
+ * @shared:     a directory of the host that processes see, read-only, as /dev/openshell; NULL or ""
+ *              for none
  * @scratch_bytes: bound of everything the sandbox may write outside @paths; rounded up to pages
  * @owner_uid, @owner_gid: own what is made for the sandbox (missing writable directories of an image)
  * @own_pid_namespace: the caller is in a fresh pid namespace, so that /proc can be mounted
@@ -64,6 +66,7 @@ struct mounts_spec {
     const struct mounts_path *paths;
     size_t path_count;
     const char *const *hidden;
+    const char *shared;
     uint64_t scratch_bytes;
     uid_t owner_uid;
     gid_t owner_gid;

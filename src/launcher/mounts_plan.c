@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* The head; then the root, each path with 'r' or 'w' before it, and each hidden path, as strings. */
+/* The head; then the root, the shared directory, each path with 'r' or 'w' before it, and each hidden path, as strings. */
 struct head {
     uint32_t magic;
     uint32_t path_count;
@@ -42,7 +42,8 @@ enum osa_code mounts_plan_write(const struct mounts_spec *spec, struct osa_buf *
                  (spec->own_net_namespace ? HEAD_OWN_NET_NAMESPACE : 0u),
         .scratch_bytes = spec->scratch_bytes,
     };
-    bool fits = osa_buf_add(buf, &head, sizeof(head)) && add_string(buf, spec->root);
+    bool fits = osa_buf_add(buf, &head, sizeof(head)) && add_string(buf, spec->root) &&
+                add_string(buf, spec->shared != NULL ? spec->shared : "");
     for (size_t i = 0; fits && i < spec->path_count; i++)
         fits = osa_buf_add(buf, spec->paths[i].writable ? "w" : "r", 1) &&
                add_string(buf, spec->paths[i].path);
@@ -76,7 +77,8 @@ bool mounts_plan_parse(const void *data, size_t len, struct mounts_plan *ret_pla
         head.hidden_count > MOUNTS_PLAN_HIDDEN_MAX)
         return false;
     const char *root = take_string(&at, end);
-    if (root == NULL)
+    const char *shared = root == NULL ? NULL : take_string(&at, end);
+    if (shared == NULL)
         return false;
     for (uint32_t i = 0; i < head.path_count; i++) {
         const char *text = take_string(&at, end);
@@ -96,6 +98,7 @@ bool mounts_plan_parse(const void *data, size_t len, struct mounts_plan *ret_pla
         .paths = ret_plan->paths,
         .path_count = head.path_count,
         .hidden = ret_plan->hidden,
+        .shared = shared,
         .scratch_bytes = head.scratch_bytes,
         .owner_uid = head.owner_uid,
         .owner_gid = head.owner_gid,

@@ -145,6 +145,25 @@ static int make_terminals(const struct mounts_build *b)
     return failed < 0 ? failed : mount_ops_attach(pts, target);
 }
 
+/* What the agent has for the sandbox's processes to read. Return: 0 or -errno */
+static int bind_shared(const struct mounts_build *b)
+{
+    const char *shared = b->spec->shared;
+    if (shared == NULL || shared[0] == '\0')
+        return 0;
+    OSA_AUTO(osa_close_fd)
+    int source = openat(b->host_fd, shared + 1, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (source < 0)
+        return -errno;
+    OSA_AUTO(osa_close_fd) int target = mounts_make_dir(b->dev_fd, "openshell");
+    OSA_AUTO(osa_close_fd) int copy = -1;
+    if (target < 0)
+        return target;
+    int failed = mount_ops_clone(source, /* recursive= */ false,
+                                 MOUNTS_ATTR_QUIET | MOUNT_ATTR_RDONLY, &copy);
+    return failed < 0 ? failed : mount_ops_attach(copy, target);
+}
+
 static enum osa_code make_dev(struct mounts_build *b)
 {
     static const struct mount_option options[] = { { "mode", "0755" },
@@ -171,6 +190,8 @@ static enum osa_code make_dev(struct mounts_build *b)
     OSA_AUTO(osa_close_fd) int shm = failed == 0 ? mounts_make_dir(b->dev_fd, "shm") : -1;
     if (failed == 0)
         failed = shm < 0 ? shm : mounts_bind_scratch(b, "shm", MOUNTS_ATTR_BASE, shm);
+    if (failed == 0)
+        failed = bind_shared(b);
     return failed < 0 ? mounts_failed(b, failed, "private /dev") : OSA_OK;
 }
 

@@ -10,8 +10,10 @@ import json
 import os
 import pathlib
 import socket
+import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import unittest
 
@@ -54,6 +56,11 @@ class Origin(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        pass  # clients that refuse our certificate are what some tests want
+
+
 class Egress(unittest.TestCase):
     prefix = ()
     owner = None
@@ -62,25 +69,46 @@ class Egress(unittest.TestCase):
     def setUpClass(cls):
         harness.need_tool("curl")
         cls.address = own_address()
-        cls.server = http.server.ThreadingHTTPServer((cls.address, 0), Origin)
+        cls.server = Server((cls.address, 0), Origin)
         cls.port = cls.server.server_address[1]
         threading.Thread(target=cls.server.serve_forever, daemon=True).start()
-        cls.agent = harness.Agent(prefix=cls.prefix, owner=cls.owner)
+        cls.folder = tempfile.TemporaryDirectory(prefix="osa-egress-")
+        os.chmod(cls.folder.name, 0o755)
+        certificates = harness.Certificates(cls.folder.name)
+        good = certificates.leaf("origin", "origin", f"IP:{cls.address}")
+        certificates.authority("stranger")
+        cls.secure, cls.secure_port = cls.secure_origin(*good)
+        cls.strange, cls.strange_port = cls.secure_origin(
+            *certificates.leaf("strange", "origin", f"IP:{cls.address}", ca="stranger"))
+        cls.agent = harness.Agent("--egress-ca", str(certificates.ca), prefix=cls.prefix,
+                                  owner=cls.owner)
         cls.policy = cls.agent.folder / "policy.yaml"
         cls.policy.write_text(f"""version: 1
 filesystem_policy: {FILES}
 network_policies:
   origin:
     endpoints:
-    - {{host: {cls.address}, port: {cls.port}}}
+    - {{host: {cls.address}, ports: [{cls.port}, {cls.secure_port}, {cls.strange_port}]}}
     binaries: [{{path: /usr/bin/curl}}]
 """)
 
     @classmethod
+    def secure_origin(cls, certificate, key):
+        server = Server((cls.address, 0), Origin)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        server.socket = context.wrap_socket(server.socket, server_side=True,
+                                            do_handshake_on_connect=False)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server, server.server_address[1]
+
+    @classmethod
     def tearDownClass(cls):
         cls.agent.stop()
-        cls.server.shutdown()
-        cls.server.server_close()
+        for server in (cls.server, cls.secure, cls.strange):
+            server.shutdown()
+            server.server_close()
+        cls.folder.cleanup()
 
     def setUp(self):
         Origin.seen.clear()
@@ -122,6 +150,36 @@ network_policies:
             self.skipTest("this kernel has no IPv6")
         self.assertEqual(self.run_in(f"curl -sS -x http://[::1]:3128 {self.origin}/6"),
                          "GET /6 0\n")
+
+    def test_tls_is_looked_into(self):
+        url = f"https://{self.address}:{self.secure_port}"
+        out = self.run_in(f"curl -sS -d body {url}/x {url}/y && "
+                          f"curl -sSv {url}/z 2>&1 | grep -i issuer")
+        self.assertTrue(out.startswith("POST /x 4\nPOST /y 4\n"), out)
+        self.assertIn("CN=OpenShell Sandbox CA", out)
+        self.assertEqual(Origin.seen[0][2]["Host"], f"{self.address}:{self.secure_port}")
+        self.assertTrue(any(f"http POST to {self.address}:{self.secure_port}/x by /usr/bin/curl"
+                            in line for line in self.events("allowed")), self.events("allowed"))
+        out = self.run_in(f"curl -s -H 'Host: elsewhere.test' {url}/")
+        self.assertEqual(json.loads(out)["error"], "request_authority_mismatch")
+
+    def test_a_server_that_nobody_vouches_for_is_not_spoken_to(self):
+        out = self.run_in(f"curl -s https://{self.address}:{self.strange_port}/")
+        answer = json.loads(out)
+        self.assertEqual(answer["error"], "upstream_unreachable")
+        self.assertIn("its certificate: ", answer["detail"])
+        self.assertEqual(Origin.seen, [])
+
+    def test_the_authority_is_the_sandboxs_own(self):
+        script = ("for v in SSL_CERT_FILE CURL_CA_BUNDLE REQUESTS_CA_BUNDLE GIT_SSL_CAINFO "
+                  "NODE_EXTRA_CA_CERTS DENO_CERT; do eval cat \\$$v | grep -c BEGIN; done | sort -nu "
+                  "| head -1; sed -n 2p $NODE_EXTRA_CA_CERTS; (: > $SSL_CERT_FILE) 2>/dev/null; ls "
+                  "/dev/openshell")
+        one, other = self.run_in(script).splitlines(), self.run_in(script).splitlines()
+        self.assertEqual(one[0], "1")
+        self.assertEqual(one[2:], ["ca-bundle.pem", "openshell-ca.pem"])
+        self.assertNotEqual(one[1], other[1])
+        self.assertEqual(list((self.agent.folder / "state").glob("egress-*/*")), [])
 
     def test_another_port_is_refused_with_reasons(self):
         out = self.run_in(f"curl -s -w ' %{{http_code}}' http://{self.address}:1/")

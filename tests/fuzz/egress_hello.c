@@ -16,21 +16,22 @@ static void require(bool holds)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char name[256];
-    char part[256];
+    struct hello hello;
+    struct hello part;
     uint8_t *copy = malloc(size + 1);
     require(copy != NULL);
     memcpy(copy, data, size);
-    enum hello_result whole = hello_parse(copy, size, name);
+    enum hello_result whole = hello_parse(copy, size, &hello);
     if (whole == HELLO_GOOD) {
-        require(strlen(name) < sizeof(name));
-        require(strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") == strlen(name));
+        require(strlen(hello.name) < sizeof(hello.name));
+        require(strspn(hello.name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") ==
+                strlen(hello.name));
     }
     if (size > 0) {
         uint8_t *cut = malloc(size - 1 + (size == 1));
         require(cut != NULL);
         memcpy(cut, data, size - 1);
-        enum hello_result before = hello_parse(cut, size - 1, part);
+        enum hello_result before = hello_parse(cut, size - 1, &part);
         if (whole == HELLO_GOOD)
             require(before == HELLO_MORE || before == HELLO_GOOD); /* early data may follow */
         free(cut);

@@ -36,9 +36,10 @@ static const struct device {
     bool writable;
     bool only_private;
 } devices[] = {
-    { "/dev/full", true, false }, { "/dev/null", true, false },     { "/dev/ptmx", true, true },
-    { "/dev/pts", true, true },   { "/dev/random", false, false },  { "/dev/shm", true, true },
-    { "/dev/tty", true, false },  { "/dev/urandom", false, false }, { "/dev/zero", true, false },
+    { "/dev/full", true, false }, { "/dev/null", true, false }, { "/dev/openshell", false, true },
+    { "/dev/ptmx", true, true },  { "/dev/pts", true, true },   { "/dev/random", false, false },
+    { "/dev/shm", true, true },   { "/dev/tty", true, false },  { "/dev/urandom", false, false },
+    { "/dev/zero", true, false },
 };
 
 static uint64_t handled_fs(uint32_t abi)

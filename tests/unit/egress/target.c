@@ -179,48 +179,48 @@ static void test_hello(void **state)
 {
     (void)state;
     static struct bytes b;
-    char name[256];
+    struct hello hello;
     make_hello(&b, "API.Example.test", 100, 16384);
     for (size_t len = 0; len < b.len; len++)
-        assert_int_equal(hello_parse(b.data, len, name), HELLO_MORE);
-    assert_int_equal(hello_parse(b.data, b.len, name), HELLO_GOOD);
-    assert_string_equal(name, "api.example.test");
+        assert_int_equal(hello_parse(b.data, len, &hello), HELLO_MORE);
+    assert_int_equal(hello_parse(b.data, b.len, &hello), HELLO_GOOD);
+    assert_string_equal(hello.name, "api.example.test");
     make_hello(&b, "a.test", 1700, 1); /* a record for each byte */
     for (size_t len = 0; len < b.len; len += 7)
-        assert_int_equal(hello_parse(b.data, len, name), HELLO_MORE);
-    assert_int_equal(hello_parse(b.data, b.len, name), HELLO_GOOD);
-    assert_string_equal(name, "a.test");
+        assert_int_equal(hello_parse(b.data, len, &hello), HELLO_MORE);
+    assert_int_equal(hello_parse(b.data, b.len, &hello), HELLO_GOOD);
+    assert_string_equal(hello.name, "a.test");
     make_hello(&b, NULL, 10, 16384);
-    assert_int_equal(hello_parse(b.data, b.len, name), HELLO_GOOD);
-    assert_string_equal(name, "");
+    assert_int_equal(hello_parse(b.data, b.len, &hello), HELLO_GOOD);
+    assert_string_equal(hello.name, "");
     make_hello(&b, "a.test", 60000, 16384);
-    assert_int_equal(hello_parse(b.data, b.len, name), HELLO_GOOD);
+    assert_int_equal(hello_parse(b.data, b.len, &hello), HELLO_GOOD);
 }
 
 static void test_bad_hello(void **state)
 {
     (void)state;
     static struct bytes b;
-    char name[256];
-    assert_int_equal(hello_parse((const uint8_t *)"GET / HTTP", 10, name), HELLO_NOT_TLS);
-    assert_int_equal(hello_parse((const uint8_t *)"\x16\x02", 2, name), HELLO_NOT_TLS);
+    struct hello hello;
+    assert_int_equal(hello_parse((const uint8_t *)"GET / HTTP", 10, &hello), HELLO_NOT_TLS);
+    assert_int_equal(hello_parse((const uint8_t *)"\x16\x02", 2, &hello), HELLO_NOT_TLS);
     make_hello(&b, "a.test", 65490, 16384); /* too long */
-    assert_int_equal(hello_parse(b.data, b.len, name), HELLO_BAD);
+    assert_int_equal(hello_parse(b.data, b.len, &hello), HELLO_BAD);
     make_hello(&b, "a/test", 0, 16384);
-    assert_int_equal(hello_parse(b.data, b.len, name), HELLO_BAD);
+    assert_int_equal(hello_parse(b.data, b.len, &hello), HELLO_BAD);
     make_hello(&b, "", 0, 16384);
-    assert_int_equal(hello_parse(b.data, b.len, name), HELLO_BAD);
+    assert_int_equal(hello_parse(b.data, b.len, &hello), HELLO_BAD);
     make_hello(&b, "a.test", 0, 16384);
     b.data[5] = 2; /* a ServerHello */
-    assert_int_equal(hello_parse(b.data, b.len, name), HELLO_BAD);
+    assert_int_equal(hello_parse(b.data, b.len, &hello), HELLO_BAD);
     make_hello(&b, "a.test", 0, 16384);
     b.data[b.len - 1] = 'x'; /* still well-formed */
-    assert_int_equal(hello_parse(b.data, b.len, name), HELLO_GOOD);
+    assert_int_equal(hello_parse(b.data, b.len, &hello), HELLO_GOOD);
     b.data[5 + 4 + 2 + 32 + 1 + 4 + 2 + 1]++; /* extensions longer than the message */
-    assert_int_equal(hello_parse(b.data, b.len, name), HELLO_BAD);
+    assert_int_equal(hello_parse(b.data, b.len, &hello), HELLO_BAD);
     make_hello(&b, "a.test", 0, 16384);
     b.data[3] = 0xff; /* a record of more than 16 KiB */
-    assert_int_equal(hello_parse(b.data, b.len, name), HELLO_BAD);
+    assert_int_equal(hello_parse(b.data, b.len, &hello), HELLO_BAD);
 }
 
 int main(void)
