@@ -24,6 +24,8 @@ OURS = {
                          "launcher/mounts.h", "launcher/mounts_plan.h", "launcher/plan.h",
                          "launcher/privileges.h", "launcher/protocol.h", "launcher/sweep.h",
                          "launcher/wire.h"},
+    "backends/boxlite": {"backends", "guest", "policy", "io", "base"},
+    "guest": {"guest", "backends", "policy", "io/digest.h", "base"},
     "egress": {"egress", "policy", "io", "base"},
     "agent": {"agent", "egress", "backends", "wire", "policy", "rpc", "io", "base"},
     "driver": {"driver", "backends", "wire", "policy", "rpc", "io", "base"},
@@ -45,7 +47,7 @@ FOREIGN = [
     (r"openshell/.*\.pb-c\.h", {"wire", "agent/service", "agent/gateway", "cli", "driver"}),
     (r"seccomp\.h", {"backends/process"}),
     (r"uthash\.h|utlist\.h|utarray\.h", {"base", "io", "rpc", "policy", "backends", "egress",
-                                         "agent", "driver", "cli"}),
+                                         "agent", "driver", "cli", "guest"}),
 ]
 
 PORTABLE = set("""
