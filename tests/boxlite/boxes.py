@@ -60,6 +60,7 @@ class Execution:
         self.exit_code = None
         self.finished = asyncio.Event()
         self.started = asyncio.get_running_loop().create_future()
+        self.transport = None  # of the attached client
         self.client = None  # queue of the attached client
 
     def watch(self, fd, channel):
@@ -146,7 +147,8 @@ class Box:
     def start(self):
         argv = (self.spec.get("entrypoint") or []) + (self.spec.get("cmd") or [])
         main = {"argv": argv or ["sleep", "infinity"], "cwd": "/", "env": self.environment()}
-        self.pid, self.sock = guest.boot(main)
+        more = self.spec.get("advanced", {}).get("capabilities", {}).get("add", [])
+        self.pid, self.sock = guest.boot(main, guest.capabilities(more))
         self.sock.setblocking(False)
         self.status = "running"
         asyncio.get_running_loop().add_reader(self.sock, self.on_report)
@@ -278,6 +280,7 @@ async def attach(request, execution, reader, writer, fault):
         error = {"message": "another client is attached", "type": "InvalidStateError", "code": "invalid_state"}
         return wire.Reply(409, {"error": error})
     queue = execution.client = Client()
+    execution.transport = writer.transport
     queue.put_nowait((wire.PING, b""))
     for stream in execution.streams.values():
         for chunk in stream.backlog:
@@ -306,7 +309,7 @@ async def attach(request, execution, reader, writer, fault):
                 await asyncio.wait(tasks[:1], timeout=5)
                 break
     finally:
-        execution.client = None
+        execution.client = execution.transport = None
         for task in tasks:
             task.cancel()
     return None

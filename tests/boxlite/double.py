@@ -7,7 +7,8 @@ what the real server does to them (output decoded as UTF-8, exits that wait for 
 pipes, signals for the leader only) is done here, too.
 
 PUT /double/faults takes a list of {"route", "kind", "times", "value"}: how routes misbehave next,
-see faults.py; GET /double/state tells what there is. Options: --port, --api-key, --version 0.7 |
+see faults.py; GET /double/state tells what there is; PUT /double/cut and /double/kill end every
+attach, every execution. Options: --port, --api-key, --version 0.7 |
 0.10.0 | 0.10 | 0.11. Prints the port once it listens.
 """
 import argparse
@@ -204,6 +205,16 @@ class Double:
     def control(self, request):
         if request.path == "/double/faults":
             self.faults = [dict(fault) for fault in request.json()]
+            return Reply(204)
+        executions = [e for box in self.boxes.values() for e in box.executions.values()]
+        if request.path == "/double/cut":
+            for execution in executions:
+                if execution.transport is not None:
+                    execution.transport.abort()
+            return Reply(204)
+        if request.path == "/double/kill":
+            for execution in executions:
+                execution.box.signal(execution, signal.SIGKILL)
             return Reply(204)
         running = sum(len(box.executions) for box in self.boxes.values())
         return Reply(200, {"boxes": [box.spec for box in self.boxes.values()], "executions": running,

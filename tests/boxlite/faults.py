@@ -10,7 +10,7 @@ the answer, some spoil a right one, and those that begin with ws_ act inside of 
   huge       100 MiB of JSON                                   drip      a right answer, a byte each 50 ms
   truncated  half of the JSON, as if it were whole             short     half of it, then the end
   types      every string a number, every number a string      empty     {}
-  headers    a response head of a megabyte
+  headers    a response head of a megabyte                     spawn     what an image without the program gives
   ws_status  no upgrade but 200                                ws_accept a wrong Sec-WebSocket-Accept
   ws_cut     the connection ends after `value` bytes of output ws_frame  a frame that makes no sense
   ws_big     a frame that claims 1 GiB                         ws_no_exit  the end without an exit
@@ -53,6 +53,9 @@ async def misbehave(fault, request, writer):
         return wire.text(status, "no JSON here")
     if kind == "redirect":
         return wire.Reply(302, headers={"Location": request.path})
+    if kind == "spawn":
+        error = {"message": "internal error: spawn_failed: no such file", "type": "InternalError", "code": "internal"}
+        return wire.Reply(500, {"error": error})
     if kind == "empty":
         return wire.Reply(200, {})
     if kind == "ws_status":

@@ -20,6 +20,7 @@ PR_SET_PDEATHSIG, PR_CAPBSET_DROP = 1, 24
 # The 14 capabilities of a container: chown, dac_override, fowner, fsetid, kill, setgid, setuid,
 # setpcap, net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap.
 CAPABILITIES = {0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31}
+MORE = {"NET_ADMIN": 12, "SYS_PTRACE": 19, "SYS_ADMIN": 21, "SYS_RESOURCE": 24}
 libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
 
 
@@ -48,6 +49,10 @@ def possible():
         finally:
             os._exit(1)
     return os.waitpid(pid, 0)[1] == 0
+
+
+def capabilities(more):
+    return CAPABILITIES | {MORE[name] for name in more}
 
 
 def set_up(capabilities):
@@ -138,8 +143,8 @@ def serve(sock, main):
                         os.kill(pid, request["signal"])
 
 
-def boot(main, capabilities=frozenset(CAPABILITIES)):
-    """Fork a guest whose main command is main; returns (pid to reap, socket)."""
+def boot(main, capabilities):
+    """Fork a guest whose main command is main and whose processes have these capabilities; returns (pid to reap, socket)."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in (ours, theirs):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)

@@ -12,7 +12,7 @@ WITH = pathlib.Path(harness.BIN)
 AGENT = "openshell-agent"
 # Text that only code of the backend and of its options has.
 MARKS = (b"boxlite-key-file", b"/executions/", b"Sec-WebSocket-Key")
-LIBRARIES = ("libcurl", "libwslay", "libjansson")
+LIBRARIES = ("libcurl", "libwslay")
 
 
 def libraries(program):

@@ -301,7 +301,7 @@ static void test_orphans(void **state)
 static int start(void **state)
 {
     (void)state;
-    fixture_start(&fixture, NULL);
+    fixture_start(&fixture, NULL, /* plain= */ true);
     return 0;
 }
 

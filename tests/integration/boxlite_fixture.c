@@ -119,6 +119,7 @@ void fixture_open(struct boxlite_fixture *fixture, const char *state_dir)
         .image = "debian:bookworm-slim",
         .state_dir = state_dir != NULL ? state_dir : fixture->folder,
         .wanted = true,
+        .plain = fixture->plain,
         .start_timeout_ns = 3 * OSA_NS_PER_SEC,
     };
     if (boxlite_backend_open(fixture->loop, &config, &fixture->backend, &err) != OSA_OK)
@@ -129,11 +130,11 @@ void fixture_open(struct boxlite_fixture *fixture, const char *state_dir)
     assert_true(boxlite_backend_probed(fixture->backend));
 }
 
-void fixture_start(struct boxlite_fixture *fixture, const char *const *arguments)
+void fixture_start(struct boxlite_fixture *fixture, const char *const *arguments, bool plain)
 {
     struct osa_error err = { 0 };
     char key[96];
-    *fixture = (struct boxlite_fixture){ .folder = "/tmp/osa-boxlite-XXXXXX" };
+    *fixture = (struct boxlite_fixture){ .folder = "/tmp/osa-boxlite-XXXXXX", .plain = plain };
     (void)sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN },
                     NULL); /* as the agent does */
     assert_non_null(mkdtemp(fixture->folder));

@@ -22,6 +22,7 @@ struct boxlite_fixture {
     struct backend *backend;
     const struct policy_document *policy;
     char folder[64];
+    bool plain; /* backends are opened without helpers */
 };
 
 /* A sandbox and what it told. */
@@ -59,7 +60,7 @@ struct fixture_answer {
  * fixture_start() - Start a double with these arguments, then the backend on it, and wait for its probe
  * @arguments: NULL-terminated; NULL: none. Ends the test program with 77 where no namespace can be made.
  */
-void fixture_start(struct boxlite_fixture *fixture, const char *const *arguments);
+void fixture_start(struct boxlite_fixture *fixture, const char *const *arguments, bool plain);
 /** fixture_open() - A backend on the running double; @state_dir NULL: one of its own */
 void fixture_open(struct boxlite_fixture *fixture, const char *state_dir);
 /** fixture_close() - Close the backend alone */

@@ -277,7 +277,7 @@ static void probe_as(const char *version, const char *prefix, bool available, co
     const char *const arguments[] = { "--version", version, "--prefix", prefix, NULL };
     struct boxlite_fixture other;
     struct fixture_box box;
-    fixture_start(&other, arguments);
+    fixture_start(&other, arguments, /* plain= */ true);
     const struct backend_info *info = other.backend->ops->info(other.backend);
     assert_int_equal(info->available, available);
     if (strstr(available ? info->server_version : info->reason, text) == NULL)
@@ -327,7 +327,7 @@ static int start(void **state)
 {
     (void)state;
     osa_log_setup(OSA_LOG_ERROR, OSA_LOG_TEXT, STDERR_FILENO);
-    fixture_start(&fixture, NULL);
+    fixture_start(&fixture, NULL, /* plain= */ true);
     return 0;
 }
 

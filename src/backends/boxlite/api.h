@@ -21,6 +21,7 @@
 /**
  * struct api - A server as it was found
  * @base:      "/v1", with the slot of deployments that have one: "/v1/team-a"
+ * @capabilities: of Linux may be asked for
  * @exec_user: an exec may name a user
  * @version:   for people: "0.10", "0.11 or newer"
  */
@@ -28,6 +29,7 @@ struct api {
     struct http_client *http; /* owned by the backend */
     char base[160];
     bool exec_user;
+    bool capabilities; /* a box may be made with more of them */
     char version[32];
 };
 

@@ -5,6 +5,7 @@
  */
 #include "backends/boxlite/boxlite.h"
 
+#include "backends/boxlite/helper.h"
 #include "backends/boxlite/internal.h"
 #include "backends/defer.h"
 #include "base/fd.h"
@@ -45,37 +46,85 @@ bool boxlite_backend_probed(const struct backend *b)
     return boxlite_of(b)->probed;
 }
 
-/* ---- what a box cannot do over REST alone ---- */
+/* ---- what the helper does, and a box cannot over REST alone ---- */
 
 static void lacks(struct osa_error *err, const char *what)
 {
     (void)osa_fail(err, OSA_UNIMPLEMENTED, 0, "a boxlite sandbox cannot %s", what);
 }
 
-static struct osa_loop *loop_of(const struct backend_sandbox *s)
+static struct box *box_of(struct backend_sandbox *s)
 {
-    return OSA_CONTAINER_OF(s, struct box, base)->backend->loop;
+    return OSA_CONTAINER_OF(s, struct box, base);
+}
+
+static struct osa_loop *loop_of(struct backend_sandbox *s)
+{
+    return box_of(s)->backend->loop;
+}
+
+static bool has_helper(struct backend_sandbox *s)
+{
+    const struct box *box = box_of(s);
+    return box->state == BOX_READY && box->helper != NULL;
 }
 
 static void pause_op(struct backend_sandbox *s, bool pause, done_fn done, void *ctx)
 {
     struct osa_error err = { 0 };
+    struct osa_buf body;
+    if (has_helper(s)) {
+        osa_buf_init(&body, 16);
+        codec_u64(&body, pause);
+        helper_ask(box_of(s)->helper, GUEST_PAUSE, &body, done, NULL, ctx);
+        return;
+    }
     lacks(&err, pause ? "be paused" : "be resumed");
     defer_done(loop_of(s), done, ctx, &err);
+}
+
+/* Within what the machine has: its CPUs and memory stay what they were. */
+static enum osa_code check_update(const struct box *box, const struct resources *limits,
+                                  struct osa_error *err)
+{
+    const struct resources *made = &box->limits;
+    if (limits->disk_bytes != made->disk_bytes)
+        return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
+                        "resources.disk_bytes: the disk of a box cannot be changed");
+    if (limits->memory_bytes > made->memory_bytes && made->memory_bytes != 0)
+        return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
+                        "resources.memory_bytes: a box cannot have more than it was made with");
+    if (limits->cpu_millis > (made->cpu_millis + 999) / 1000 * 1000 && made->cpu_millis != 0)
+        return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
+                        "resources.cpu_millis: a box cannot have more CPUs than it was made with");
+    return OSA_OK;
 }
 
 static void update_op(struct backend_sandbox *s, const struct resources *limits, done_fn done,
                       void *ctx)
 {
     struct osa_error err = { 0 };
-    (void)limits;
-    lacks(&err, "change its limits");
+    struct osa_buf body;
+    if (!has_helper(s))
+        lacks(&err, "change its limits");
+    else if (check_update(box_of(s), limits, &err) == OSA_OK) {
+        struct resources inside = *limits;
+        inside.disk_bytes = 0;
+        osa_buf_init(&body, 256);
+        guest_write_resources(&body, &inside);
+        helper_ask(box_of(s)->helper, GUEST_UPDATE, &body, done, NULL, ctx);
+        return;
+    }
     defer_done(loop_of(s), done, ctx, &err);
 }
 
 static void stats_op(struct backend_sandbox *s, stats_fn done, void *ctx)
 {
     struct osa_error err = { 0 };
+    if (has_helper(s)) {
+        helper_ask(box_of(s)->helper, GUEST_STATS, NULL, NULL, done, ctx);
+        return;
+    }
     lacks(&err, "tell its usage");
     defer_stats(loop_of(s), done, ctx, &err);
 }
@@ -164,6 +213,14 @@ static void fill_info(struct boxlite *b)
     };
     info->capabilities = BACKEND_CAP_TTY | BACKEND_CAP_CPU_LIMIT | BACKEND_CAP_MEMORY_LIMIT |
                          BACKEND_CAP_DISK_LIMIT | BACKEND_CAP_IMAGE;
+    if (b->plain)
+        return;
+    /* Of the helper wherever it runs; what depends on the guest's kernel the first box tells. */
+    info->isolation.no_new_privs = true;
+    info->isolation.capabilities_dropped = true;
+    info->capabilities |= BACKEND_CAP_USER | BACKEND_CAP_RLIMITS | BACKEND_CAP_ANY_SIGNAL |
+                          BACKEND_CAP_GROUP_SIGNAL | BACKEND_CAP_TREE_SIGNAL |
+                          BACKEND_CAP_TREE_KILL | BACKEND_CAP_RUSAGE | BACKEND_CAP_POLICY;
 }
 
 /* Names of boxes begin with what only agents with the same state directory share. */
@@ -200,6 +257,7 @@ enum osa_code boxlite_backend_open(struct osa_loop *loop, const struct boxlite_c
     b->loop = loop;
     b->start_timeout_ns = config->start_timeout_ns;
     b->wanted = config->wanted;
+    b->plain = config->plain;
     b->image = strdup(config->image);
     enum osa_code code = OSA_OK;
     if (b->image == NULL)

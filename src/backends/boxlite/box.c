@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "backends/boxlite/helper.h"
 #include "backends/boxlite/internal.h"
 #include "backends/defer.h"
 #include "base/log.h"
@@ -31,6 +32,9 @@ static void box_free(struct box *box)
     osa_timer_disarm(&box->timer);
     http_cancel(box->call);
     http_cancel(box->check);
+    helper_free(box->helper);
+    osa_buf_done(&box->inside);
+    osa_buf_done(&box->plain);
     DL_DELETE(box->backend->boxes, box);
     free(box);
 }
@@ -38,14 +42,26 @@ static void box_free(struct box *box)
 static void end_processes(struct box *box)
 {
     struct box_process *p, *next;
+    helper_abandon(box->helper, &box->failure);
     DL_FOREACH_SAFE(box->processes, p, next)
     box_process_lost(p);
 }
+
+static void make(struct box *box, const struct osa_buf *body);
 
 /* The server has said that nothing is left, or was asked often enough. */
 static void deleted(struct box *box)
 {
     end_processes(box);
+    if (box->begin_again) {
+        box->begin_again = false;
+        helper_free(OSA_TAKE(box->helper));
+        box->id[0] = '\0';
+        box->delete_tries = 0;
+        box->state = BOX_CREATING;
+        make(box, &box->plain);
+        return;
+    }
     sandbox_created_fn created = box->created;
     done_fn destroyed = box->destroyed;
     void *ctx = box->ctx;
@@ -177,6 +193,36 @@ static void create_failed(struct box *box, const struct osa_error *error, bool l
         deleted(box);
 }
 
+static void add_degraded(struct isolation *isolation, const char *text)
+{
+    size_t used = 0;
+    while (isolation->degraded[used] != '\0')
+        used += strlen(isolation->degraded + used) + 1;
+    size_t len = strlen(text) + 1;
+    if (used + len + 1 <= sizeof(isolation->degraded)) {
+        memcpy(isolation->degraded + used, text, len);
+        isolation->degraded[used + len] = '\0';
+    }
+}
+
+/* What the server's exec, used as it is, does not give. */
+static void tell_missing(struct isolation *isolation)
+{
+    add_degraded(isolation, "output is text: bytes that are not UTF-8 arrive as U+FFFD");
+    add_degraded(isolation, "an exit is told once all that hold the output have ended");
+    add_degraded(isolation, "the file-system policy is not enforced inside of the box");
+    add_degraded(isolation, "signals reach the process alone; escaped children end with the box");
+}
+
+static void ready(struct box *box)
+{
+    box->state = BOX_READY;
+    osa_timer_arm(box->backend->loop, &box->timer, osa_deadline_after(CHECK_NS));
+    sandbox_created_fn created = box->created;
+    box->created = NULL;
+    created(box->ctx, &box->base, &box->isolation, &box->limits, NULL);
+}
+
 static void on_started(void *ctx, const struct http_reply *reply, const struct osa_error *error)
 {
     struct box *box = ctx;
@@ -188,11 +234,12 @@ static void on_started(void *ctx, const struct http_reply *reply, const struct o
         return;
     }
     io_json_free(body);
-    box->state = BOX_READY;
-    osa_timer_arm(box->backend->loop, &box->timer, osa_deadline_after(CHECK_NS));
-    sandbox_created_fn created = box->created;
-    box->created = NULL;
-    created(box->ctx, &box->base, &box->isolation, &box->limits, NULL);
+    if (box->inside.len > 0) {
+        box->helper = helper_begin(box, &box->inside);
+        return;
+    }
+    tell_missing(&box->isolation);
+    ready(box);
 }
 
 static void on_made(void *ctx, const struct http_reply *reply, const struct osa_error *error)
@@ -223,32 +270,106 @@ static void on_made(void *ctx, const struct http_reply *reply, const struct osa_
         api_post(&box->backend->api, path, NULL, box->backend->start_timeout_ns, on_started, box);
 }
 
-static void add_degraded(struct isolation *isolation, const char *text)
-{
-    size_t used = 0;
-    while (isolation->degraded[used] != '\0')
-        used += strlen(isolation->degraded + used) + 1;
-    size_t len = strlen(text) + 1;
-    if (used + len + 1 <= sizeof(isolation->degraded)) {
-        memcpy(isolation->degraded + used, text, len);
-        isolation->degraded[used + len] = '\0';
-    }
-}
-
-/* What the server's exec, used as it is, does not give. */
-static void tell_missing(struct isolation *isolation)
-{
-    add_degraded(isolation, "output is text: bytes that are not UTF-8 arrive as U+FFFD");
-    add_degraded(isolation, "an exit is told once all that hold the output have ended");
-    add_degraded(isolation, "the file-system policy is not enforced inside of the box");
-    add_degraded(isolation, "signals reach the process alone; escaped children end with the box");
-}
+/* ---- the helper ---- */
 
 static unsigned limit_bits(const struct resources *limits)
 {
     return (limits->cpu_millis != 0 ? LIMIT_CPU : 0u) |
            (limits->memory_bytes != 0 ? LIMIT_MEMORY : 0u) |
            (limits->disk_bytes != 0 ? LIMIT_DISK : 0u);
+}
+
+void box_merge_isolation(const struct box *box, struct isolation *isolation)
+{
+    const struct isolation *outside = &box->backend->info.isolation;
+    isolation->level = outside->level;
+    isolation->network = outside->network;
+    isolation->tree_kill = outside->tree_kill;
+    isolation->namespaces |= outside->namespaces;
+    isolation->enforced_limits |= box->isolation.enforced_limits;
+    const char *text = box->isolation.degraded;
+    for (; box->helper != NULL && *text != '\0'; text += strlen(text) + 1) {
+        if (strstr(isolation->degraded, text) == NULL)
+            add_degraded(isolation, text);
+    }
+}
+
+enum osa_code box_limits_inside(struct box *box, uint32_t capabilities, struct resources *ret,
+                                struct osa_error *err)
+{
+    const struct resources *wanted = &box->limits;
+    *ret = (struct resources){ 0 };
+    box->backend->info.capabilities |= capabilities;
+    if ((capabilities & BACKEND_CAP_CPU_LIMIT) != 0)
+        ret->cpu_millis = wanted->cpu_millis;
+    else if (wanted->cpu_millis % 1000 != 0)
+        return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
+                        "spec.resources.cpu_millis: the box has no cgroup for a part of a CPU; ask "
+                        "for whole thousands");
+    if ((capabilities & BACKEND_CAP_PIDS_LIMIT) != 0)
+        ret->pids_max = wanted->pids_max;
+    else if (wanted->pids_max != 0)
+        return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
+                        "spec.resources.pids_max: the box has no cgroup to count processes with");
+    if ((capabilities & BACKEND_CAP_MEMORY_LIMIT) != 0)
+        ret->memory_bytes = wanted->memory_bytes;
+    else if (wanted->memory_bytes != 0)
+        add_degraded(&box->isolation, "memory is bounded by the machine, which has 128 MiB more");
+    return OSA_OK;
+}
+
+void box_on_helper_ready(struct box *box, const struct isolation *isolation,
+                         const struct resources *limits)
+{
+    struct isolation merged = *isolation;
+    (void)limits; /* those that were asked for, or it would have failed */
+    box_merge_isolation(box, &merged);
+    box->isolation = merged;
+    ready(box);
+}
+
+void box_on_helper_failed(struct box *box, const struct osa_error *why, bool speaks)
+{
+    bool lacking = why->code == OSA_ABORTED || why->code == OSA_FAILED_PRECONDITION;
+    if (!speaks && lacking && box->refusal.code == OSA_OK) {
+        osa_log(OSA_LOG_WARN, "boxlite",
+                "no helper can run in this image; the plain exec has to do",
+                OSA_S("box", box->name), OSA_S("reason", why->text));
+        box->begin_again = true;
+    } else if (!speaks && lacking) {
+        struct osa_error both = { 0 };
+        (void)osa_fail(&both, box->refusal.code, 0, "%s; and no helper can run in it: %s",
+                       box->refusal.text, why->text);
+        create_failed(box, &both, /* left= */ true);
+        return;
+    }
+    create_failed(box, why, /* left= */ true);
+}
+
+void box_on_helper_lost(struct box *box, const struct osa_error *why)
+{
+    if (box->state == BOX_READY)
+        lose(box, why->text);
+}
+
+static enum osa_code write_bodies(struct box *box, const struct sandbox_spec *spec,
+                                  struct osa_buf *body, struct osa_error *err)
+{
+    const struct boxlite *b = box->backend;
+    if (!b->info.available)
+        return osa_fail(err, OSA_UNAVAILABLE, 0, "%s", b->info.reason);
+    if (b->plain)
+        return box_spec_write(b, spec, box->name, /* helper= */ false, body, err);
+    guest_write_sandbox(&box->inside, spec);
+    if (box->inside.failed)
+        return osa_fail(err, OSA_RESOURCE_EXHAUSTED, 0, "the policy is too large for a box");
+    (void)!box_spec_write(b, spec, box->name, /* helper= */ false, &box->plain, &box->refusal);
+    return box_spec_write(b, spec, box->name, /* helper= */ true, body, err);
+}
+
+static void make(struct box *box, const struct osa_buf *body)
+{
+    box->call = api_post(&box->backend->api, "/boxes", body, API_CALL_NS, on_made, box);
 }
 
 void box_create_op(struct backend *base, const struct sandbox_spec *spec,
@@ -265,19 +386,18 @@ void box_create_op(struct backend *base, const struct sandbox_spec *spec,
         return;
     }
     (void)snprintf(box->name, sizeof(box->name), "%s%s", b->name_prefix, spec->id);
-    enum osa_code code = OSA_OK;
-    if (!b->info.available)
-        code = osa_fail(&err, OSA_UNAVAILABLE, 0, "%s", b->info.reason);
-    if (code == OSA_OK)
-        code = box_spec_write(b, spec, box->name, &body, &err);
-    if (code != OSA_OK) {
+    box->backend = b;
+    osa_buf_init(&box->inside, API_BODY_MAX);
+    osa_buf_init(&box->plain, API_BODY_MAX);
+    if (write_bodies(box, spec, &body, &err) != OSA_OK) {
         osa_buf_done(&body);
+        osa_buf_done(&box->inside);
+        osa_buf_done(&box->plain);
         free(box);
         defer_created(b->loop, done, ctx, &err);
         return;
     }
     box->base.ops = base->ops;
-    box->backend = b;
     box->events = events;
     box->created = done;
     box->ctx = ctx;
@@ -285,8 +405,7 @@ void box_create_op(struct backend *base, const struct sandbox_spec *spec,
     box->limits = spec->resources;
     box->isolation = b->info.isolation;
     box->isolation.enforced_limits = limit_bits(&spec->resources);
-    tell_missing(&box->isolation);
     DL_APPEND(b->boxes, box);
-    box->call = api_post(&b->api, "/boxes", &body, API_CALL_NS, on_made, box);
+    make(box, &body);
     osa_buf_done(&body);
 }

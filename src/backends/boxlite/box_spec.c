@@ -2,6 +2,8 @@
 /* Requests of the agent as bodies of the server; what a box cannot keep to exactly is refused by name. */
 #include "backends/boxlite/internal.h"
 
+#include "policy/document.h"
+
 #include <string.h>
 
 #define MIB (1024ull * 1024)
@@ -18,12 +20,13 @@ static enum osa_code not_text(struct osa_error *err, const char *field)
     return osa_fail_field(err, field, "holds bytes that are not UTF-8, which BoxLite cannot carry");
 }
 
-static enum osa_code write_cpus(struct osa_json *json, uint64_t millis, struct osa_error *err)
+static enum osa_code write_cpus(struct osa_json *json, uint64_t millis, bool rounds,
+                                struct osa_error *err)
 {
     uint64_t whole = (millis + 999) / 1000;
     if (millis == 0)
         return OSA_OK;
-    if (millis % 1000 != 0 || whole > MAX_CPUS)
+    if ((millis % 1000 != 0 && !rounds) || whole > MAX_CPUS)
         return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
                         "spec.resources.cpu_millis: a box has 1000 to %u000 in whole thousands; "
                         "%llu is not such a number",
@@ -49,15 +52,21 @@ static enum osa_code write_multiple(struct osa_json *json, const char *key, cons
 }
 
 static enum osa_code write_resources(struct osa_json *json, const struct resources *limits,
-                                     struct osa_error *err)
+                                     bool helper, struct osa_error *err)
 {
-    enum osa_code code = write_cpus(json, limits->cpu_millis, err);
+    enum osa_code code = write_cpus(json, limits->cpu_millis, helper, err);
+    uint64_t memory = limits->memory_bytes;
+    if (helper && memory != 0) /* the helper bounds the workload; the machine has room for itself */
+        memory = (memory + BOX_MEMORY_OVERHEAD + MIB - 1) / MIB * MIB;
     if (code == OSA_OK)
-        code = write_multiple(json, "memory_mib", "spec.resources.memory_bytes",
-                              limits->memory_bytes, MIB, "MiB", err);
+        code = write_multiple(json, "memory_mib", "spec.resources.memory_bytes", memory, MIB, "MiB",
+                              err);
     if (code == OSA_OK)
         code = write_multiple(json, "disk_size_gb", "spec.resources.disk_bytes", limits->disk_bytes,
                               GIB, "GiB", err);
+    if (code == OSA_OK && limits->pids_max != 0 && !helper)
+        code = osa_fail(err, OSA_FAILED_PRECONDITION, 0,
+                        "spec.resources.pids_max: a box cannot count processes");
     return code;
 }
 
@@ -96,7 +105,28 @@ static void write_main_command(struct osa_json *json)
     osa_json_close(json, ']');
 }
 
-static enum osa_code check_sandbox(const struct sandbox_spec *spec, struct osa_error *err)
+/*
+ * What the helper gets for itself in the guest and gives up before a workload runs: namespaces,
+ * cgroups and mounts of its own. The machine, not the container in it, is the wall.
+ */
+static void write_capabilities(struct osa_json *json)
+{
+    static const char *const wanted[] = { "SYS_ADMIN", "NET_ADMIN", "SYS_RESOURCE", "SYS_PTRACE" };
+    osa_json_key(json, "advanced");
+    osa_json_open(json, '{');
+    osa_json_key(json, "capabilities");
+    osa_json_open(json, '{');
+    osa_json_key(json, "add");
+    osa_json_open(json, '[');
+    for (size_t i = 0; i < OSA_ARRAY_LEN(wanted); i++)
+        osa_json_text(json, wanted[i]);
+    osa_json_close(json, ']');
+    osa_json_close(json, '}');
+    osa_json_close(json, '}');
+}
+
+static enum osa_code check_sandbox(const struct sandbox_spec *spec, bool helper,
+                                   struct osa_error *err)
 {
     for (size_t i = 0; spec->env[i] != NULL; i++) {
         if (reserved_variable(spec->env[i]))
@@ -107,14 +137,20 @@ static enum osa_code check_sandbox(const struct sandbox_spec *spec, struct osa_e
         return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
                         "spec.root: a box has an image; name one, or a folder with an OCI layout, "
                         "in spec.image");
+    if (!helper && spec->policy->landlock.hard_requirement)
+        return osa_fail(
+            err, OSA_FAILED_PRECONDITION, 0,
+            "spec.policy: landlock.compatibility is hard_requirement, and a box without "
+            "the helper enforces no file-system policy");
     return OSA_OK;
 }
 
 enum osa_code box_spec_write(const struct boxlite *b, const struct sandbox_spec *spec,
-                             const char *name, struct osa_buf *body, struct osa_error *err)
+                             const char *name, bool helper, struct osa_buf *body,
+                             struct osa_error *err)
 {
     struct osa_json json;
-    enum osa_code code = check_sandbox(spec, err);
+    enum osa_code code = check_sandbox(spec, helper, err);
     if (code != OSA_OK)
         return code;
     osa_json_init(&json, body, /* pretty= */ false);
@@ -123,14 +159,17 @@ enum osa_code box_spec_write(const struct boxlite *b, const struct sandbox_spec 
     osa_json_text(&json, name);
     code = write_image(&json, b, spec, err);
     if (code == OSA_OK)
-        code = write_resources(&json, &spec->resources, err);
+        code = write_resources(&json, &spec->resources, helper, err);
     if (code != OSA_OK)
         return code;
     write_main_command(&json);
     write_no_network(&json);
-    if (spec->user[0] != '\0') {
+    if (helper && b->api.capabilities)
+        write_capabilities(&json);
+    const char *user = helper ? "0:0" : spec->user;
+    if (user[0] != '\0') {
         osa_json_key(&json, "user");
-        if (!api_json_text(&json, spec->user))
+        if (!api_json_text(&json, user))
             return not_text(err, "spec.user");
     }
     osa_json_key(&json, "detach");

@@ -15,6 +15,7 @@
  *             and deletes those that a crash left behind
  * @wanted:    the server is expected to be there: its absence is a warning, and it is asked for until it
  *             comes; else it is asked for when somebody looks at the info
+ * @plain:     no helper inside of the boxes: what the server's exec gives has to do
  * @start_timeout_ns: how long a box may take to start, the pull of its image included
  */
 struct boxlite_config {
@@ -23,6 +24,7 @@ struct boxlite_config {
     const char *image;
     const char *state_dir;
     bool wanted;
+    bool plain;
     int64_t start_timeout_ns;
 };
 

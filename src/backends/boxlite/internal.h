@@ -13,6 +13,8 @@
 /* "openshell-" and 12 digits of the state directory's digest, then '-' and the sandbox's id. */
 #define BOX_NAME_PREFIX_SIZE 24
 #define BOX_NAME_MAX 128
+/* What a machine has beyond the workload's memory: its kernel, the guest agent, the helper. */
+#define BOX_MEMORY_OVERHEAD (128ull << 20)
 
 struct box;
 struct box_process;
@@ -29,6 +31,7 @@ struct boxlite {
     char name_prefix[BOX_NAME_PREFIX_SIZE];
     int64_t start_timeout_ns;
     enum probe_step step;
+    bool plain;  /* no helper inside of boxes */
     bool wanted; /* asked for again and again; else only when somebody looks */
     bool probed;
     int64_t probed_ns;
@@ -58,6 +61,11 @@ struct box {
     char id[129]; /* the server's; "" until create was answered */
     struct isolation isolation;
     struct resources limits;
+    struct helper *helper;      /* owned; NULL: the server's exec, as it is */
+    struct osa_buf inside;      /* the spec as the helper wants it */
+    struct osa_buf plain;       /* body that creates the box in case no helper can run */
+    struct osa_error refusal;   /* why it cannot do without a helper */
+    bool begin_again;           /* once it is deleted: without a helper */
     sandbox_created_fn created; /* set while CREATING, and DELETING after that failed */
     done_fn destroyed;          /* set once destroy was called */
     void *ctx;                  /* of created or destroyed */
@@ -148,6 +156,26 @@ void box_create_op(struct backend *base, const struct sandbox_spec *spec,
 /** box_destroy_op() - Slot sandbox_destroy of struct backend_ops */
 void box_destroy_op(struct backend_sandbox *base, done_fn done, void *ctx);
 
+/** box_on_helper_ready() - The sandbox inside is made */
+void box_on_helper_ready(struct box *box, const struct isolation *isolation,
+                         const struct resources *limits);
+
+/** box_on_helper_failed() - It is not; @speaks: the helper runs, and it is the sandbox that cannot be made */
+void box_on_helper_failed(struct box *box, const struct osa_error *why, bool speaks);
+
+/** box_on_helper_lost() - A ready one has ended */
+void box_on_helper_lost(struct box *box, const struct osa_error *why);
+
+/**
+ * box_limits_inside() - Which limits the helper, which has @capabilities, is to keep
+ * Return: OSA_OK; FAILED_PRECONDITION: one that neither it nor the machine can keep
+ */
+OSA_MUST_CHECK enum osa_code box_limits_inside(struct box *box, uint32_t capabilities,
+                                               struct resources *ret, struct osa_error *err);
+
+/** box_merge_isolation() - Add to what is in force inside what the machine gives */
+void box_merge_isolation(const struct box *box, struct isolation *isolation);
+
 /** box_check() - Ask the server soon whether the box lives: something in it ended oddly */
 void box_check(struct box *box);
 
@@ -155,11 +183,13 @@ void box_check(struct box *box);
 
 /**
  * box_spec_write() - The body that creates a box as @spec wants it
+ * @helper: with what a helper inside of it needs, and what it keeps to is left to it
  * Return: OSA_OK; INVALID_ARGUMENT; FAILED_PRECONDITION: what a box cannot keep to exactly
  */
 OSA_MUST_CHECK enum osa_code box_spec_write(const struct boxlite *b,
                                             const struct sandbox_spec *spec, const char *name,
-                                            struct osa_buf *body, struct osa_error *err);
+                                            bool helper, struct osa_buf *body,
+                                            struct osa_error *err);
 
 /** exec_spec_write() - The body that starts a process. Return: as box_spec_write() */
 OSA_MUST_CHECK enum osa_code exec_spec_write(const struct box *box, const struct process_spec *spec,

@@ -138,6 +138,7 @@ static const char *take_config(struct boxlite *b, const struct json_t *body)
     if (capabilities == NULL)
         return "what answers there does not look like BoxLite 0.10 or newer: its /v1/config has no "
                "capabilities";
+    b->api.capabilities = io_json_true(capabilities, "linux_capabilities_enabled");
     b->api.exec_user = io_json_true(capabilities, "exec_user_enabled");
     (void)snprintf(b->api.version, sizeof(b->api.version), "%s",
                    b->api.exec_user ? "0.11 or newer" : "0.10");

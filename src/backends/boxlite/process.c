@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "backends/boxlite/helper.h"
 #include "backends/boxlite/internal.h"
 #include "backends/defer.h"
 #include "base/log.h"
@@ -151,6 +152,10 @@ void box_spawn_op(struct backend_sandbox *base, const struct process_spec *spec,
     struct osa_error err = { 0 };
     struct osa_buf body;
     char path[API_PATH_MAX];
+    if (box->state == BOX_READY && box->helper != NULL) {
+        guest_spawn(box->helper, spec, events, done, ctx);
+        return;
+    }
     osa_buf_init(&body, API_BODY_MAX);
     struct box_process *p = calloc(1, sizeof(*p));
     enum osa_code code = check_spec(box, spec, &err);

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The helper inside of a box, seen from the agent: how it gets there, the channel to it, and what it
+ * is asked. Processes that it keeps are in guest_process.c.
+ */
+#pragma once
+
+#include "backends/boxlite/internal.h"
+#include "guest/link.h"
+#include "guest/messages.h"
+
+#include <uthash.h>
+
+struct helper_request;
+struct guest_process;
+
+/*
+ * state      what is awaited
+ * STARTING   the exec that takes the helper in
+ * ASKED      the shell's word that it is ready for the helper's bytes
+ * SENDING    room for more of them, then the helper's HELLO
+ * CREATING   the sandbox inside
+ * READY      nothing; processes may be asked for
+ * GONE       nothing more: the box is to be deleted
+ */
+enum helper_state {
+    HELPER_STARTING,
+    HELPER_ASKED,
+    HELPER_SENDING,
+    HELPER_CREATING,
+    HELPER_READY,
+    HELPER_GONE
+};
+
+struct helper {
+    struct box *box; /* borrowed */
+    enum helper_state state;
+    char id[129]; /* the server's, of the exec */
+    struct http_call *call;
+    struct websocket *ws;
+    struct websocket_events ws_events;
+    bool attached;
+    int64_t attached_ns;
+    struct osa_timer timer; /* patience, then retries */
+    int64_t retry_delay_ns;
+    int64_t give_up_ns;
+    size_t sent;         /* bytes of the helper's program */
+    struct osa_buf said; /* by the shell, before the helper speaks */
+    struct link link;
+    struct osa_buf spec; /* of the sandbox, as the helper wants it */
+    struct osa_buf out;  /* text that the WebSocket has not taken */
+    struct osa_timer poke;
+    uint64_t next_key;
+    struct helper_request *requests; /* uthash by key */
+    struct guest_process *processes; /* uthash by key */
+};
+
+/**
+ * helper_begin() - Bring the helper into a started box and make its sandbox
+ * @spec: body of guest_write_sandbox(); taken
+ * box_on_helper_ready() or box_on_helper_failed() tells the outcome, not from inside the call.
+ */
+struct helper *helper_begin(struct box *box, struct osa_buf *spec);
+
+/** helper_abandon() - Answer all that waits, report all processes as exited; nothing works afterwards. NULL is fine */
+void helper_abandon(struct helper *helper, const struct osa_error *why);
+
+/** helper_free() - Free an abandoned one, not from inside of its callbacks. NULL is fine */
+void helper_free(struct helper *helper);
+
+/** helper_send() - A frame whose body is freed */
+void helper_send(struct helper *helper, enum guest_message type, uint64_t key,
+                 struct osa_buf *body);
+
+/** helper_ask() - A frame that is answered: by DONE to @done or by USAGE to @stats; one of them is NULL */
+void helper_ask(struct helper *helper, enum guest_message type, struct osa_buf *body, done_fn done,
+                stats_fn stats, void *ctx);
+
+/* ---- guest_process.c ---- */
+
+/** guest_spawn() - Slot spawn of struct backend_ops, in a box with a helper */
+void guest_spawn(struct helper *helper, const struct process_spec *spec,
+                 struct process_events *events, spawned_fn done, void *ctx);
+
+/** guest_process_frame() - What the helper tells about a process. Return: false: nothing that makes sense */
+bool guest_process_frame(struct helper *helper, const struct link_frame *frame);
+
+/** guest_processes_lost() - The box has gone: answer what waits, report what was not */
+void guest_processes_lost(struct helper *helper, const struct osa_error *why);

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The conformance suite over the BoxLite backend, with the helper in boxes of the double. */
+#include "base/log.h"
+#include "integration/backend_conformance.h"
+#include "integration/boxlite_fixture.h"
+
+#include "cmocka_all.h"
+
+#include <unistd.h>
+
+#define SH(script) ((const char *const[]){ "/bin/sh", "-c", script, NULL })
+
+static const char *const missing[] = { "/no/such/program", NULL };
+
+int main(void)
+{
+    static struct boxlite_fixture fixture;
+    struct conformance conformance = {
+        .programs = {
+            [PROGRAM_EXIT_7] = SH("exit 7"),
+            [PROGRAM_STREAMS] = SH("printf out; printf err >&2"),
+            [PROGRAM_MUCH] = SH("head -c 1000000 /dev/zero"),
+            [PROGRAM_CAT] = SH("exec cat"),
+            [PROGRAM_HANG] = SH("exec sleep 1000"),
+            [PROGRAM_STUBBORN] = SH("trap '' TERM; exec sleep 1000"),
+            [PROGRAM_HOLDER] = SH("setsid sleep 1000 & exit 0"),
+            [PROGRAM_FAMILY] = SH("(setsid sleep 1000 &) ; exec sleep 1000"),
+            [PROGRAM_ENV] = SH("printf %s \"$CONFORMANCE\""),
+            [PROGRAM_CWD] = SH("pwd"),
+            [PROGRAM_MISSING] = missing,
+            [PROGRAM_DIES] = SH("kill -SEGV $$"),
+            [PROGRAM_SIZE] = SH("trap 'stty size; exit' WINCH; while :; do sleep 0.05; done"),
+        },
+        .min_isolation = ISOLATION_VM,
+    };
+    osa_log_setup(OSA_LOG_WARN, OSA_LOG_TEXT, STDERR_FILENO);
+    fixture_start(&fixture, NULL, /* plain= */ false);
+    conformance.loop = fixture.loop;
+    conformance.backend = fixture.backend;
+    int failed = conformance_run("boxlite", &conformance);
+    fixture_stop(&fixture);
+    return failed;
+}
