@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { COMMAND_COUNT = 25 };
+enum { COMMAND_COUNT = 27 };
 
 const struct cli_command *cli_commands(size_t *ret_count)
 {
@@ -33,6 +33,8 @@ const struct cli_command *cli_commands(size_t *ret_count)
         &cli_command_info,
         &cli_command_drain,
         &cli_command_policy_check,
+        &cli_command_policy_explain,
+        &cli_command_policy_test,
         &cli_command_completion,
         &cli_command_man,
     };

@@ -27,6 +27,8 @@ extern const struct cli_command cli_command_sandbox_resume;
 extern const struct cli_command cli_command_sandbox_update;
 extern const struct cli_command cli_command_drain;
 extern const struct cli_command cli_command_policy_check;
+extern const struct cli_command cli_command_policy_explain;
+extern const struct cli_command cli_command_policy_test;
 extern const struct cli_command cli_command_completion;
 extern const struct cli_command cli_command_man;
 /* Not in the table: for completion scripts. */

@@ -128,6 +128,42 @@ class Client(WithClient):
             self.assertIn("good", self.ctl("policy", "check", str(good)).stdout)
             self.assertIn("bad.yaml:3:", self.ctl("policy", "check", str(bad), status=1).stderr)
 
+    def test_policy_explains_itself(self):
+        with tempfile.TemporaryDirectory() as folder:
+            policy = pathlib.Path(folder, "p.yaml")
+            policy.write_text("""version: 1
+network_policies:
+  web:
+    endpoints:
+      - {host: api.acme.test, port: 443, protocol: rest, enforcement: enforce,
+         rules: [{allow: {method: GET, path: /v1/**}}]}
+    binaries: [{path: /usr/bin/curl}]
+""")
+            ask = ("policy", "explain", str(policy), "--binary", "/usr/bin/curl")
+            self.assertEqual(self.ctl(*ask, "https://api.acme.test/v1/a").stdout,
+                             "allow: GET /v1/a is allowed by {method: GET, path: /v1/**} in rule 'web'\n")
+            self.assertEqual(self.ctl(*ask, "-X", "PUT", "https://api.acme.test/a/..;x/b", status=1).stdout,
+                             "deny: request, not-permitted: PUT /b: no rule allows the request, rule 'web'\n"
+                             "to allow it: add to the endpoint's rules: {allow: {method: PUT, path: /b}}\n")
+            answer = json.loads(self.ctl("--json", *ask, "--resolve", "127.0.0.1", "api.acme.test:443",
+                                         status=1).stdout)
+            self.assertEqual((answer["verdict"], answer["stage"], answer["reason"]),
+                             ("deny", "destination", "declared-endpoint"))
+            self.assertIn("who connects is not said",
+                          self.ctl("policy", "explain", str(policy), "a:1", status=1).stderr)
+            self.assertIn("neither HOST:PORT nor a URL", self.ctl(*ask, "a", status=1).stderr)
+
+    def test_policy_tables(self):
+        data = pathlib.Path(__file__).parents[1] / "data/policy/decisions.yaml"
+        self.assertIn(": 126 as expected, 0 not, 7 are not the engine's",
+                      self.ctl("policy", "test", str(data)).stderr)
+        with tempfile.TemporaryDirectory() as folder:
+            table = pathlib.Path(folder, "t.yaml")
+            table.write_text("policies: {p: 'version: 1'}\ncases:\n"
+                             "  - {name: c, policy: p, host: a, port: 1, binary: /b, expect: {verdict: allow}}\n")
+            done = self.ctl("policy", "test", str(table), status=1)
+            self.assertIn("FAILED: c: verdict is deny, not allow", done.stdout)
+
     def test_wrong_use_has_a_hint(self):
         self.assertIn("--help", self.ctl("sandbox", "create", "surplus", status=2).stderr)
         done = subprocess.run([harness.BIN / "openshell-agentctl", "--address", "unix:/nowhere",
