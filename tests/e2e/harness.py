@@ -8,6 +8,7 @@ the static build), OSA_SOURCE (the checkout). What a test needs and this machine
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -90,6 +91,47 @@ def processes_with(marker):
         except OSError:
             pass  # it has just gone
     return found
+
+
+def descendants(pid):
+    """All processes below this one, zombies included."""
+    below = {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text()
+            parent = int(text[text.rindex(")") + 4:].split()[0])
+            below.setdefault(parent, []).append(int(stat.parent.name))
+        except (OSError, ValueError):
+            pass  # it has just gone
+    found, todo = [], [pid]
+    while todo:
+        more = below.get(todo.pop(), [])
+        found += more
+        todo += more
+    return found
+
+
+def cgroup_names(pids):
+    """The directories that agents have made for these processes: openshell-agent-KEY."""
+    names = set()
+    for pid in pids:
+        try:
+            names.update(re.findall("openshell-agent-[a-z0-9]+",
+                                    pathlib.Path(f"/proc/{pid}/cgroup").read_text()))
+        except OSError:
+            pass
+    return names
+
+
+def cgroups(names):
+    """All cgroups of agents with these names, in every hierarchy."""
+    found = []
+    for folder, folders, _ in os.walk("/sys/fs/cgroup"):  # what vanishes meanwhile is passed over
+        if names.intersection(folder.split("/")):
+            found.append(folder)
+        elif any(name.startswith("openshell-agent-") for name in folders):
+            folders[:] = [f for f in folders if f in names or not f.startswith("openshell-agent-")]
+    return sorted(found)
 
 
 class Agent:
