@@ -47,7 +47,7 @@ enum osa_code confine_drop(const struct sandbox_plan *sandbox, const struct iden
     return code;
 }
 
-int confine_load_filter(const struct sandbox_plan *sandbox)
+int confine_load_filter(const struct sandbox_plan *sandbox, uint32_t flags, int *ret_listener)
 {
     struct plan_blob blob = sandbox->seccomp;
     if (blob.length == 0)
@@ -56,5 +56,10 @@ int confine_load_filter(const struct sandbox_plan *sandbox)
         .len = (unsigned short)(blob.length / sizeof(struct sock_filter)),
         .filter = (struct sock_filter *)(uintptr_t)plan_bytes(sandbox, blob),
     };
-    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0u, &program) == 0 ? 0 : -errno;
+    long listener = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+    if (listener < 0)
+        return -errno;
+    if ((flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0)
+        *ret_listener = (int)listener;
+    return 0;
 }

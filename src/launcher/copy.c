@@ -65,7 +65,7 @@ static enum osa_code confine(const struct copier *c, struct osa_error *err)
         return osa_fail(err, OSA_INTERNAL, errno, "prctl");
     (void)prctl(PR_SET_NAME, "openshell-copy", 0, 0, 0);
     (void)umask(0);
-    rc = confine_load_filter(c->sandbox);
+    rc = confine_load_filter(c->sandbox, 0, NULL);
     return rc == 0 ? OSA_OK : osa_fail(err, OSA_FAILED_PRECONDITION, -rc, "seccomp");
 }
 

@@ -23,6 +23,7 @@
 #include "launcher/start.h"
 
 #include "base/fd.h"
+#include "launcher/confine.h"
 #include "launcher/privileges.h"
 
 #include <assert.h>
@@ -94,11 +95,8 @@ int start_report_error(struct start_report *to, enum launch_stage stage,
 
 static int join_cgroups(const struct child *child)
 {
-    for (uint32_t i = 0; i < child->plan->cgroup_fds; i++) {
-        if (write(child->cgroups[i], "0", 1) != 1)
-            return report(child->report, LAUNCH_STAGE_CGROUP, errno, "");
-    }
-    return 0;
+    int rc = confine_join_cgroups(child->cgroups, child->plan->cgroup_fds);
+    return rc == 0 ? 0 : report(child->report, LAUNCH_STAGE_CGROUP, -rc, "");
 }
 
 /* Received descriptors are 3 or more, because 0, 1 and 2 are always open here. */
@@ -118,23 +116,14 @@ static int take_session(const struct child *child)
 
 static int close_others(const struct child *child)
 {
-    unsigned first = 3;
+    int first = 3;
     if (child->hand_over >= 0) {
         if (child->hand_over != HAND_OVER_FD && dup3(child->hand_over, HAND_OVER_FD, O_CLOEXEC) < 0)
             return report(child->report, LAUNCH_STAGE_STDIO, errno, "dup3");
         first = HAND_OVER_FD + 1;
     }
-    if (syscall(SYS_close_range, first, ~0u, 0u) == 0)
-        return 0;
-    if (errno != ENOSYS)
-        return report(child->report, LAUNCH_STAGE_STDIO, errno, "close_range");
-    struct rlimit limit; /* Linux before 5.9: one by one, up to what the launcher can have opened */
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return report(child->report, LAUNCH_STAGE_STDIO, errno, "getrlimit");
-    int end = limit.rlim_cur > 65536 ? 65536 : (int)limit.rlim_cur;
-    for (int fd = (int)first; fd < end; fd++)
-        (void)close(fd);
-    return 0;
+    int rc = confine_close_from(first);
+    return rc == 0 ? 0 : report(child->report, LAUNCH_STAGE_STDIO, -rc, "close_range");
 }
 
 static int set_rlimits(struct child *child)
@@ -155,15 +144,10 @@ static int set_rlimits(struct child *child)
     return 0;
 }
 
-/* The parent-death signal comes after the change of ids, which would clear it. */
 static int drop_privileges(struct child *child)
 {
-    unsigned flags =
-        (child->sandbox->flags & SANDBOX_PLAN_KEEP_IDS) != 0 ? (unsigned)PRIVILEGES_KEEP_IDS : 0;
-    if (privileges_drop(&child->identity, flags, NULL, &child->error) != OSA_OK)
+    if (confine_drop(child->sandbox, &child->identity, &child->error) != OSA_OK)
         return start_report_error(child->report, LAUNCH_STAGE_PRIVILEGES, &child->error);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-        return report(child->report, LAUNCH_STAGE_PRIVILEGES, errno, "PR_SET_PDEATHSIG");
     return 0;
 }
 
@@ -188,18 +172,11 @@ static int hand_listener_over(const struct child *child, int listener)
 
 static int load_filter(const struct child *child)
 {
-    struct plan_blob blob = child->sandbox->seccomp;
-    if (blob.length == 0)
-        return 0;
-    struct sock_fprog program = {
-        .len = (unsigned short)(blob.length / sizeof(struct sock_filter)),
-        .filter = (struct sock_filter *)(uintptr_t)plan_bytes(child->sandbox, blob),
-    };
-    uint32_t flags = child->sandbox->seccomp_flags;
-    long listener = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
-    if (listener < 0)
-        return report(child->report, LAUNCH_STAGE_SECCOMP, errno, "");
-    return child->hand_over < 0 ? 0 : hand_listener_over(child, (int)listener);
+    int listener = -1;
+    int rc = confine_load_filter(child->sandbox, child->sandbox->seccomp_flags, &listener);
+    if (rc < 0)
+        return report(child->report, LAUNCH_STAGE_SECCOMP, -rc, "");
+    return child->hand_over < 0 ? 0 : hand_listener_over(child, listener);
 }
 
 /*
