@@ -244,7 +244,8 @@ void osa_loop_post(struct osa_loop *loop, struct osa_task *task)
         task->next = head;
     while (!atomic_compare_exchange_weak_explicit(&loop->posted, &head, task, memory_order_release,
                                                   memory_order_relaxed));
-    if (head == NULL) /* else a wake-up is under way already */
+    /* Else a wake-up is under way already, or the loop itself looks before it sleeps. */
+    if (head == NULL && !osa_loop_is_current(loop))
         wake(loop);
 }
 

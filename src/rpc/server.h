@@ -218,6 +218,9 @@ void rpc_call_read(struct rpc_call *call);
  */
 bool rpc_call_send(struct rpc_call *call, const ProtobufCMessage *response);
 
+/** rpc_call_await_drain() - Call `writable` when everything queued has been handed to the transport. Return: false when it has been already */
+bool rpc_call_await_drain(struct rpc_call *call);
+
 /** rpc_call_queued_bytes() - Response bytes not yet handed to the transport */
 size_t rpc_call_queued_bytes(const struct rpc_call *call);
 

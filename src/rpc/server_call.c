@@ -131,8 +131,8 @@ static void start_batch(struct rpc_call *call, const grpc_op *ops, size_t count,
                         struct rpc_step *step)
 {
     call->pending++;
-    rpc_step_hand_over(step);
-    grpc_call_error error = grpc_call_start_batch(call->core, ops, count, rpc_step_tag(step), NULL);
+    grpc_call_error error =
+        rpc_start_batch(call->server->worker.queue, call->core, ops, count, step);
     if (error == GRPC_CALL_OK)
         return;
     /* Only a bug of ours gets here. The event is made up, so that the call still ends. */
@@ -217,9 +217,11 @@ static void on_sent(struct rpc_step *step)
         drop_queue(call);
     else
         (void)flush(call);
-    if (call->full && call->state == CALL_OPEN &&
-        call->queued_bytes <= call->server->config.send_queue_bytes / 2) {
+    bool room = call->full && call->queued_bytes <= call->server->config.send_queue_bytes / 2;
+    bool drained = call->draining && call->queued_bytes == 0;
+    if ((room || drained) && call->state == CALL_OPEN) {
         call->full = false;
+        call->draining &= !drained;
         if (call->entry->method->writable != NULL)
             call->entry->method->writable(call);
     }
@@ -242,6 +244,12 @@ bool rpc_call_send(struct rpc_call *call, const ProtobufCMessage *response)
     (void)flush(call);
     call->full |= call->queued_bytes > call->server->config.send_queue_bytes;
     return !call->full;
+}
+
+bool rpc_call_await_drain(struct rpc_call *call)
+{
+    call->draining = call->queued_bytes > 0;
+    return call->draining;
 }
 
 size_t rpc_call_queued_bytes(const struct rpc_call *call)

@@ -94,8 +94,9 @@ struct rpc_call {
     bool reading;
     bool half_closed;
     bool close_started;
-    bool gone; /* the client cancelled, vanished, or let its deadline pass */
-    bool full; /* rpc_call_send() has said false; `writable` is owed */
+    bool gone;     /* the client cancelled, vanished, or let its deadline pass */
+    bool full;     /* rpc_call_send() has said false; `writable` is owed */
+    bool draining; /* `writable` is owed when nothing is queued any more */
     unsigned pending;
 
     struct rpc_step accepted;

@@ -16,7 +16,10 @@ void __tsan_release(void *address);
 static void run_on_loop(struct osa_task *task)
 {
     struct rpc_step *step = OSA_CONTAINER_OF(task, struct rpc_step, task);
-    step->on_loop(step);
+    bool first = step->on_loop_first;
+    step->on_loop_first = false;
+    if (!first || step->on_worker(step))
+        step->on_loop(step);
 }
 
 void rpc_step_init(struct rpc_step *step, struct osa_loop *loop,
@@ -73,6 +76,25 @@ static void *poll_queue(void *arg)
         if (event.type == GRPC_QUEUE_SHUTDOWN)
             return NULL;
     }
+}
+
+grpc_call_error rpc_start_batch(grpc_completion_queue *queue, grpc_call *call, const grpc_op *ops,
+                                size_t count, struct rpc_step *step)
+{
+    bool on_loop = osa_loop_is_current(step->loop); /* @step is core's after the call */
+    rpc_step_hand_over(step);
+    if (on_loop)
+        grpc_completion_queue_thread_local_cache_init(queue);
+    grpc_call_error error = grpc_call_start_batch(call, ops, count, rpc_step_tag(step), NULL);
+    void *tag;
+    int ok;
+    if (!on_loop || grpc_completion_queue_thread_local_cache_flush(queue, &tag, &ok) == 0)
+        return error;
+    struct rpc_step *ended = tag; /* this one, or another that core happened to see to */
+    ended->ok = ok != 0;
+    ended->on_loop_first = ended->on_worker != NULL;
+    rpc_step_post(ended);
+    return error;
 }
 
 void rpc_worker_init(struct rpc_worker *worker)

@@ -17,6 +17,7 @@
  * @on_loop:   called on the loop thread when the operation has ended
  * @on_worker: called on the worker before that, when not NULL. Return: the loop is to see the step, too
  * @tagged:    set by rpc_step_tag(); orders what its caller wrote before what the worker reads
+ * @on_loop_first: on_worker is still to be called, on the loop
  * @ok:        success of the completion event, set before either is called
  */
 struct rpc_step {
@@ -25,6 +26,7 @@ struct rpc_step {
     bool (*on_worker)(struct rpc_step *self);
     struct osa_loop *loop;
     atomic_bool tagged;
+    bool on_loop_first;
     bool ok;
 };
 
@@ -55,6 +57,15 @@ void *rpc_step_tag(struct rpc_step *step);
 
 /** rpc_step_post() - Run step->on_loop on the loop thread, as if its operation had ended. Thread: any */
 void rpc_step_post(struct rpc_step *step);
+
+/**
+ * rpc_start_batch() - grpc_call_start_batch() that keeps what ends at once on this thread
+ * Core often writes to the transport before it returns. On the loop thread such a step goes to the loop
+ * straight away, without the worker: two wake-ups less for each message.
+ * @queue: of the call
+ */
+grpc_call_error rpc_start_batch(grpc_completion_queue *queue, grpc_call *call, const grpc_op *ops,
+                                size_t count, struct rpc_step *step);
 
 /** rpc_worker_init() - A fresh completion queue; no thread yet */
 void rpc_worker_init(struct rpc_worker *worker);
