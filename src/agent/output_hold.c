@@ -24,13 +24,46 @@ static void arm_patience(struct process *process)
                       osa_deadline_after(OUTPUT_HOLD_NS));
 }
 
+static void apply(struct process *process)
+{
+    bool unread = process->held || process->paced;
+    if (process->unread == unread)
+        return;
+    process->unread = unread;
+    process->handle->ops->hold_output(process->handle, unread);
+}
+
 static void hold(struct process *process, bool held)
 {
     if (process->held == held)
         return;
     process->held = held;
     arm_patience(process);
-    process->handle->ops->hold_output(process->handle, held);
+    apply(process);
+}
+
+static void pace(struct process *process, bool paced)
+{
+    if (process->paced == paced)
+        return;
+    process->paced = paced;
+    osa_timer_disarm(&process->pace);
+    if (paced)
+        osa_timer_arm(process->agent->setup.loop, &process->pace,
+                      osa_deadline_after(OUTPUT_PACE_NS));
+    apply(process);
+}
+
+/* Who needs longer is not waited for again before that send has ended. */
+static void on_pace_over(struct osa_timer *timer)
+{
+    struct process *process = OSA_CONTAINER_OF(timer, struct process, pace);
+    struct process_reader *reader;
+    DL_FOREACH(process->readers, reader)
+    {
+        reader->slow = reader->sending;
+    }
+    pace(process, false);
 }
 
 static void on_patience_over(struct osa_timer *timer)
@@ -62,6 +95,7 @@ void output_hold_init(struct process *process)
 {
     process->hold.fire = on_patience_over;
     process->await.fire = on_nobody_came;
+    process->pace.fire = on_pace_over;
 }
 
 void output_hold_start(struct process *process)
@@ -86,9 +120,12 @@ void output_hold_update(struct process *process)
         return;
     uint64_t worst = process->awaits_reader ? process->log.end : 0;
     bool waited_for = process->awaits_reader; /* or by somebody who has not caught up yet */
+    bool sending = false;
     struct process_reader *reader;
     DL_FOREACH(process->readers, reader)
     {
+        reader->slow &= reader->sending;
+        sending |= reader->follows && reader->sending && !reader->slow;
         if (has_caught_up(process, reader)) {
             reader->stalled = false;
         } else if (!reader->stalled) {
@@ -96,6 +133,7 @@ void output_hold_update(struct process *process)
             worst = OSA_MAX(worst, lag_of(process, reader));
         }
     }
+    pace(process, sending);
     if (process->held)
         hold(process, waited_for);
     else if (worst > process->log.max / 2)
@@ -105,6 +143,8 @@ void output_hold_update(struct process *process)
 void output_hold_end(struct process *process)
 {
     stop_awaiting(process);
-    if (process->handle != NULL)
-        hold(process, false);
+    if (process->handle == NULL)
+        return;
+    pace(process, false);
+    hold(process, false);
 }

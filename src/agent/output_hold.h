@@ -8,6 +8,10 @@
  * log within OUTPUT_HOLD_NS counts as stalled: nobody waits for it again until it has caught up, and
  * what it loses it is told as a gap. A stalled reader thus costs a process at most that time, once.
  *
+ * While a follower sends, the output waits in its pipe, too, until the send has ended or OUTPUT_PACE_NS
+ * has passed. Else each small write of a busy process would wake the agent and become a message: now
+ * they are read together, and what comes alone is sent at once.
+ *
  * A Spawn with hold_output asks for the same before anybody has attached: the first follower counts as
  * one that has read nothing yet, and is waited for as long as the Spawn says.
  */
@@ -17,6 +21,7 @@
 #include "base/clock.h"
 
 #define OUTPUT_HOLD_NS OSA_NS_PER_SEC
+#define OUTPUT_PACE_NS OSA_NS_PER_MS
 /* Longest time that a Spawn may ask for. */
 #define OUTPUT_HOLD_FIRST_MAX_NS (3600 * OSA_NS_PER_SEC)
 

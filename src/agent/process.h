@@ -28,12 +28,15 @@ struct process_waiter {
  * @ready:   there is output, or the output has ended, or the process has, or stdin takes bytes again
  * @follows: it wants all output: a writer that is too fast is held for it, within bounds
  * @taken:   with @follows: offset of the output that it has not taken yet; process_reader_moved()
- * @stalled: private to output_hold.c
+ * @sending: with @follows: what it took last is still on its way to the client
+ * @stalled, @slow: private to output_hold.c
  */
 struct process_reader {
     void (*ready)(struct process_reader *self);
     bool follows;
+    bool sending;
     bool stalled;
+    bool slow;
     uint64_t taken;
     struct process_reader *prev, *next;
 };
@@ -86,9 +89,12 @@ struct process {
     size_t retained_bytes;
     int64_t retained_until_ns;
     bool held;          /* output is left in the pipes; output_hold.c */
+    bool paced;         /* left there while a reader sends; output_hold.c */
+    bool unread;        /* one of both: the backend does not read */
     bool awaits_reader; /* the first that follows has not come yet */
     struct osa_timer hold;
     struct osa_timer await;
+    struct osa_timer pace;
     struct osa_timer timeout;
     struct osa_timer grace;
     int64_t grace_deadline_ns;
@@ -144,8 +150,9 @@ void process_kill(struct process *process, int64_t grace_ns, struct process_wait
 
 /** process_read() - Register for output, its end, the exit, room in stdin. Several may */
 void process_read(struct process *process, struct process_reader *reader);
-/** process_reader_moved() - @reader has taken the output before @taken */
-void process_reader_moved(struct process *process, struct process_reader *reader, uint64_t taken);
+/** process_reader_moved() - @reader has taken the output before @taken; @sending as in its struct */
+void process_reader_moved(struct process *process, struct process_reader *reader, uint64_t taken,
+                          bool sending);
 /** process_read_cancel() - No callback afterwards. A reader that was never registered is fine */
 void process_read_cancel(struct process *process, struct process_reader *reader);
 

@@ -80,11 +80,13 @@ void process_read_cancel(struct process *process, struct process_reader *reader)
     output_hold_update(process);
 }
 
-void process_reader_moved(struct process *process, struct process_reader *reader, uint64_t taken)
+void process_reader_moved(struct process *process, struct process_reader *reader, uint64_t taken,
+                          bool sending)
 {
-    if (reader->taken == taken)
+    if (reader->taken == taken && reader->sending == sending)
         return;
     reader->taken = taken;
+    reader->sending = sending;
     output_hold_update(process);
 }
 

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define CHUNK_BYTES ((size_t)64 << 10)
+#define CHUNK_BYTES ((size_t)128 << 10)
 /* After the exit, a stranger that holds the output open is waited for so long and no longer. */
 #define LINGER_NS (OSA_NS_PER_SEC / 2)
 
@@ -75,10 +75,18 @@ static bool send_chunk(struct attach *attach, enum output_read kind,
     return rpc_call_send(attach->call, &message.base);
 }
 
+/* What is less than a message gathers until the last one has left. */
+static bool is_worth_waiting(const struct attach *attach)
+{
+    return rpc_call_queued_bytes(attach->call) > 0 &&
+           attach->process->log.end - attach->cursor.offset < CHUNK_BYTES;
+}
+
 /* Return: true when this call has sent all the output that there is for it now. */
 static bool send_output(struct attach *attach)
 {
     struct output_log *log = &attach->process->log;
+    attach->blocked |= is_worth_waiting(attach);
     while (!attach->no_output && !attach->blocked) {
         uint64_t end = attach->follow ? log->end : attach->end;
         if (attach->cursor.offset >= end)
@@ -123,7 +131,8 @@ static void pump_output(struct attach *attach)
     if (attach->finished || attach->process == NULL)
         return;
     bool sent = send_output(attach);
-    process_reader_moved(attach->process, &attach->reader, attach->cursor.offset);
+    bool sending = rpc_call_await_drain(attach->call);
+    process_reader_moved(attach->process, &attach->reader, attach->cursor.offset, sending);
     if (!sent || attach->blocked || !has_ended(attach))
         return;
     if (attach->follow)

@@ -8,10 +8,14 @@
 #include "base/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
+
+/* What a pipe holds unless it is told otherwise, pipe(7). */
+#define PIPE_BYTES (64 << 10)
 
 static struct process *process_of(struct backend_process *base)
 {
@@ -158,9 +162,17 @@ static void on_output(struct osa_source *source, unsigned events)
         stdin_is_ready(p);
         return; /* which may have freed the process; reading comes around again */
     }
+    if (p->output_held &&
+        (events & OSA_HUP) == 0) { /* an end is told even so, and reading goes on */
+        osa_source_set(source, 0);
+        return;
+    }
     ssize_t got = read(source->fd, output->chunk, READ_CHUNK_BYTES);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
+    if (got == PIPE_BYTES &&
+        !p->tty) /* it was full: more at a time; refused where the user has too many */
+        (void)fcntl(source->fd, F_SETPIPE_SZ, (int)READ_CHUNK_BYTES);
     if (got > 0)
         p->events->output(p->events, output->stream, output->chunk, (size_t)got);
     else
@@ -212,14 +224,15 @@ void stdio_start(struct process *p)
 void hold_output_op(struct backend_process *base, bool hold)
 {
     struct process *p = process_of(base);
-    struct output *both[] = { &p->out, &p->err };
-    p->output_held = hold;
+    p->output_held = hold; /* on_output() stops watching when something comes meanwhile */
+    if (hold)
+        return;
     if (p->tty && p->out.open)
         watch_terminal(p);
-    for (unsigned i = 0; i < 2 && !p->tty; i++) {
-        if (both[i]->open) /* the end of a pipe is told even so, and reading then goes on */
-            osa_source_set(&both[i]->source, hold ? 0 : OSA_READ);
-    }
+    if (!p->tty && p->out.open)
+        osa_source_set(&p->out.source, OSA_READ);
+    if (p->err.open)
+        osa_source_set(&p->err.source, OSA_READ);
 }
 
 void stdio_close(struct process *p)

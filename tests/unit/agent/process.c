@@ -453,7 +453,7 @@ static void test_output_is_held_for_the_first_follower(void **state)
     struct process_reader reader = { .ready = on_reader, .follows = true };
     process_read(process, &reader);
     assert_true(process->held); /* as for any follower that lags */
-    process_reader_moved(process, &reader, 700);
+    process_reader_moved(process, &reader, 700, /* sending= */ false);
     assert_false(process->held);
     process_read_cancel(process, &reader);
     process_read_cancel(process, &other);
@@ -469,6 +469,44 @@ static void test_output_is_held_for_the_first_follower(void **state)
     assert_false(process->held);
 }
 
+/* While a follower sends, output gathers in its pipe, but not for long. */
+static void test_output_is_paced_by_sends(void **state)
+{
+    struct fixture *f = *state;
+    fixture_start(f);
+    struct process *process = spawn_script(f, "", "outn:10 hang");
+    for (int i = 0; process->log.end < 10 && i < 100; i++)
+        turn(f, 5);
+    struct process_reader reader = { .ready = on_reader, .follows = true };
+    process_read(process, &reader);
+    process_reader_moved(process, &reader, 5, /* sending= */ true);
+    assert_true(process->paced);
+    assert_true(process->unread);
+    assert_false(process->held);
+    process_reader_moved(process, &reader, 5, /* sending= */ false);
+    assert_false(process->paced);
+    assert_false(process->unread);
+
+    process_reader_moved(process, &reader, 6, /* sending= */ true);
+    assert_true(process->paced);
+    turn(f, 10);
+    assert_false(process->paced); /* it takes too long */
+    process_reader_moved(process, &reader, 7, /* sending= */ true);
+    assert_false(process->paced); /* the same send */
+    process_reader_moved(process, &reader, 7, /* sending= */ false);
+    process_reader_moved(process, &reader, 8, /* sending= */ true);
+    assert_true(process->paced);
+    process_read_cancel(process, &reader);
+    assert_false(process->unread);
+
+    process_read(process, &reader);
+    process_reader_moved(process, &reader, 9, /* sending= */ true);
+    assert_true(process->unread);
+    (void)kill_and_wait(f, process, 0);
+    assert_false(process->unread);
+    process_read_cancel(process, &reader);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +517,7 @@ int main(void)
         TEST(test_kill),
         TEST(test_background_child_holds_output),
         TEST(test_output_is_held_for_the_first_follower),
+        TEST(test_output_is_paced_by_sends),
         TEST(test_signal),
         TEST(test_unknown),
         TEST(test_idempotency),
