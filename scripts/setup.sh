@@ -1,11 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Install what the project needs: setup.sh [build|test|bench|vm]  (default: build)
+# Install what the project needs: setup.sh [build|test|bench]  (default: build)
 #
 #   build   compiler, libraries and code generators: enough for `make` and `make run`
 #   test    and what `make test` needs: cmocka, linters, workloads, grpcurl, a Python gRPC client
 #   bench   and the programs that `make bench` compares with
-#   vm      as test, and what the tests with the label vm need
 #
 # Debian 12 or a relative; root, or a user with sudo. Says nothing and touches no network when all
 # is there. Tools that Debian does not carry go to $OPENSHELL_TOOLS (default:
@@ -34,17 +33,16 @@ test_packages=(
     clang clang-format clang-tidy libclang-rt-dev shellcheck python3-venv
     ca-certificates debootstrap git groff-base iproute2 jq openssl procps strace systemd util-linux
     podman runc netavark aardvark-dns iptables catatonit
+    cpio qemu-system-x86 xz-utils
 )
-vm_packages=(qemu-system-x86 cpio)
 bench_packages=(libgrpc++-dev protobuf-compiler-grpc bubblewrap runc crun)
 
 case $level in
 build) packages=("${build_packages[@]}") ;;
 test) packages=("${build_packages[@]}" "${test_packages[@]}") ;;
 bench) packages=("${build_packages[@]}" "${test_packages[@]}" "${bench_packages[@]}") ;;
-vm) packages=("${build_packages[@]}" "${test_packages[@]}" "${vm_packages[@]}") ;;
 *)
-    sed -n '3,13s/^# \{0,1\}//p' "$0" >&2
+    sed -n '3,12s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

@@ -59,29 +59,32 @@ static int watch_children(void)
 }
 
 /* Return: false when the last child has been reaped. */
-static bool reap_tree(int sock, uint64_t key, pid_t main_pid)
+static bool reap_tree(int sock, uint64_t key, pid_t main_pid, const struct listeners *listeners)
 {
     int status;
     struct rusage usage;
     pid_t pid;
     while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
-        if (pid == main_pid)
-            report_exited(sock, key, status, &usage);
+        if (pid != main_pid)
+            continue;
+        listeners_exiting(listeners, sock, key);
+        report_exited(sock, key, status, &usage);
     }
     return pid == 0;
 }
 
-static void watch_tree(int sock, uint64_t key, pid_t main_pid, int signals, int listeners)
+static void watch_tree(int sock, uint64_t key, pid_t main_pid, int signals,
+                       struct listeners *listeners)
 {
     struct pollfd fds[2] = { { .fd = signals, .events = POLLIN },
-                             { .fd = listeners, .events = POLLIN } };
+                             { .fd = listeners->fd, .events = POLLIN } };
     do {
         struct signalfd_siginfo info;
         (void)poll(fds, 2, -1);
         while (read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         }
         listeners_serve(listeners, sock);
-    } while (reap_tree(sock, key, main_pid));
+    } while (reap_tree(sock, key, main_pid, listeners));
 }
 
 static int64_t to_ns(struct timeval time)
@@ -123,13 +126,13 @@ void keeper_run(int sock, uint64_t key, const struct sandbox_plan *sandbox,
     struct start_report report = { .stage = LAUNCH_STAGE_FORK };
     OSA_AUTO(osa_close_fd) int self = -1;
     OSA_AUTO(osa_close_fd) int signals = -1;
-    OSA_AUTO(osa_close_fd) int listeners = -1;
+    OSA_AUTO(listeners_forget) struct listeners listeners = { .fd = -1 };
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
         _exit(1);
     self = (int)syscall(SYS_pidfd_open, getpid(), 0);
     signals = watch_children();
-    listeners = listeners_open();
-    if (self < 0 || signals < 0 || listeners < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) {
+    if (self < 0 || signals < 0 || !listeners_open(&listeners) ||
+        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) {
         report.sys_errno = errno;
         report_failed(sock, key, &report);
         _exit(0);
@@ -139,9 +142,9 @@ void keeper_run(int sock, uint64_t key, const struct sandbox_plan *sandbox,
         _exit(0);
     }
     wire_packet_done(packet);
-    listeners_add(listeners, started.listener, key);
+    listeners_add(&listeners, started.listener, key);
     report_started(sock, key, &started, self);
     osa_replace_fd(&self, -1);
-    watch_tree(sock, key, started.pid, signals, listeners);
+    watch_tree(sock, key, started.pid, signals, &listeners);
     _exit(0);
 }

@@ -45,9 +45,9 @@
 enum child_tag { CHILD_PROCESS, CHILD_KEEPER, CHILD_COPIER };
 
 struct init {
-    int sock;      /* owned */
-    int signals;   /* owned: signalfd of SIGCHLD and SIGTERM */
-    int listeners; /* owned: launcher/listeners.h */
+    int sock;    /* owned */
+    int signals; /* owned: signalfd of SIGCHLD and SIGTERM */
+    struct listeners listeners;
     bool is_pid_1;
     pid_t zygote; /* 0 with a pid namespace: outside of it */
     uid_t uid;    /* the agent's, outside */
@@ -105,8 +105,7 @@ static void watch_signals(struct init *init)
     init->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (init->signals < 0)
         fail(init->sock, LAUNCH_STAGE_FORK, errno, "signalfd");
-    init->listeners = listeners_open();
-    if (init->listeners < 0)
+    if (!listeners_open(&init->listeners))
         fail(init->sock, LAUNCH_STAGE_FORK, errno, "epoll");
 }
 
@@ -239,7 +238,7 @@ static void spawn_with_keeper(struct init *init, struct wire_packet *packet,
     pid_t pid = fork();
     if (pid == 0) {
         (void)close(init->signals);
-        (void)close(init->listeners);
+        listeners_forget(&init->listeners);
         keeper_run(init->sock, key, init->plan, &init->identity, plan, packet, self);
     }
     if (pid < 0) {
@@ -263,7 +262,7 @@ static void spawn_directly(struct init *init, struct wire_packet *packet,
     }
     pid_table_put(&init->children,
                   (struct pid_entry){ .pid = started.pid, .tag = CHILD_PROCESS, .key = key });
-    listeners_add(init->listeners, started.listener, key);
+    listeners_add(&init->listeners, started.listener, key);
     report_started(init->sock, key, &started, /* keeper_pidfd= */ -1);
 }
 
@@ -426,10 +425,12 @@ static void reap(struct init *init)
             continue; /* an orphan */
         struct pid_entry child = *entry;
         pid_table_remove(&init->children, entry);
-        if (child.tag != CHILD_KEEPER)
+        if (child.tag != CHILD_KEEPER) {
+            listeners_exiting(&init->listeners, init->sock, child.key);
             report_exited(init->sock, child.key, status, &usage);
-        else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        } else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
             end(init, 1);
+        }
     }
 }
 
@@ -459,11 +460,11 @@ void init_run(int sock, const struct sandbox_plan *plan, uid_t uid, gid_t gid,
     for (;;) {
         struct pollfd fds[3] = { { .fd = init->sock, .events = POLLIN },
                                  { .fd = init->signals, .events = POLLIN },
-                                 { .fd = init->listeners, .events = POLLIN } };
+                                 { .fd = init->listeners.fd, .events = POLLIN } };
         if (poll(fds, 3, -1) < 0 && errno != EINTR)
             end(init, 1);
         if (fds[1].revents != 0 || fds[2].revents != 0)
-            listeners_serve(init->listeners, init->sock);
+            listeners_serve(&init->listeners, init->sock);
         if (fds[1].revents != 0) {
             drain_signals(init);
             reap(init);

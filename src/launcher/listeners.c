@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #define BURST 10
 #define INTERVAL_NS 200000000ll /* five a second */
@@ -22,18 +23,35 @@
 #define UNREAD_BYTES_MAX (32 << 10)
 
 struct listener {
+    struct listener *prev;
+    struct listener *next;
     int fd; /* owned */
     uint32_t missed;
     uint64_t key;
     struct osa_rate rate;
 };
 
-int listeners_open(void)
+bool listeners_open(struct listeners *set)
 {
-    return epoll_create1(EPOLL_CLOEXEC);
+    *set = (struct listeners){ .fd = epoll_create1(EPOLL_CLOEXEC) };
+    return set->fd >= 0;
 }
 
-void listeners_add(int set, int listener, uint64_t key)
+static void drop(struct listeners *set, struct listener *listener)
+{
+    DL_DELETE(set->first, listener);
+    osa_close_fd(&listener->fd);
+    free(listener);
+}
+
+void listeners_forget(struct listeners *set)
+{
+    osa_close_fd(&set->fd);
+    while (set->first != NULL)
+        drop(set, set->first);
+}
+
+void listeners_add(struct listeners *set, int listener, uint64_t key)
 {
     OSA_AUTO(osa_close_fd) int fd = listener;
     if (fd < 0)
@@ -43,10 +61,12 @@ void listeners_add(int set, int listener, uint64_t key)
         return;
     *entry = (struct listener){ .fd = fd, .key = key };
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = entry };
-    if (epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) < 0)
+    if (epoll_ctl(set->fd, EPOLL_CTL_ADD, fd, &event) < 0) {
         free(entry);
-    else
-        (void)osa_take_fd(&fd);
+        return;
+    }
+    (void)osa_take_fd(&fd);
+    DL_PREPEND(set->first, entry);
 }
 
 static int64_t now_ns(void)
@@ -89,25 +109,33 @@ static void answer(struct listener *listener, int sock)
         listener->missed++;
 }
 
-static void finish(int set, struct listener *listener, int sock)
+static void tell_missed(struct listener *listener, int sock)
 {
     struct launcher_denied denied = { .nr = -1 };
     if (listener->missed > 0)
         (void)tell(listener, sock, &denied);
-    (void)epoll_ctl(set, EPOLL_CTL_DEL, listener->fd, NULL);
-    osa_close_fd(&listener->fd);
-    free(listener);
 }
 
-void listeners_serve(int set, int sock)
+void listeners_exiting(const struct listeners *set, int sock, uint64_t key)
+{
+    struct listener *listener = set->first;
+    while (listener != NULL && listener->key != key)
+        listener = listener->next;
+    if (listener != NULL)
+        tell_missed(listener, sock);
+}
+
+void listeners_serve(struct listeners *set, int sock)
 {
     struct epoll_event events[16];
-    int count = epoll_wait(set, events, OSA_ARRAY_LEN(events), 0);
+    int count = epoll_wait(set->fd, events, OSA_ARRAY_LEN(events), 0);
     for (int i = 0; i < count; i++) {
         struct listener *listener = events[i].data.ptr;
-        if ((events[i].events & EPOLLIN) != 0)
+        if ((events[i].events & EPOLLIN) != 0) {
             answer(listener, sock);
-        else
-            finish(set, listener, sock);
+            continue;
+        }
+        tell_missed(listener, sock); /* the last of the tree has ended */
+        drop(set, listener);
     }
 }

@@ -13,13 +13,26 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
+struct listener;
+
 /**
- * listeners_open() - A set of listeners
- * Return: a descriptor that is readable when listeners_serve() has work, CLOEXEC; -1 with errno.
+ * struct listeners - A set of them; embedded in its owner
+ * @fd:    owned; readable when listeners_serve() has work; -1: not open
+ * @first: owned; most recent first
  */
-int listeners_open(void);
+struct listeners {
+    int fd;
+    struct listener *first;
+};
+
+/** listeners_open() - An empty set, whose descriptor is CLOEXEC. Return: false with errno */
+bool listeners_open(struct listeners *set);
+
+/** listeners_forget() - Drop what a fork has copied: its parent answers those */
+void listeners_forget(struct listeners *set);
 
 /**
  * listeners_add() - Answer the notifications of @listener as those of process @key, until its tree
@@ -27,10 +40,10 @@ int listeners_open(void);
  * @listener: taken; -1: nothing is done. Without memory it is closed, and then refused calls give
  *            ENOSYS instead of EPERM.
  */
-void listeners_add(int set, int listener, uint64_t key);
+void listeners_add(struct listeners *set, int listener, uint64_t key);
 
-/**
- * listeners_serve() - Answer what waits, tell the agent by DENIED on @sock; blocks on neither
- * To be called before an exit is reported, so that what is told comes before it.
- */
-void listeners_serve(int set, int sock);
+/** listeners_serve() - Answer what waits, tell the agent by DENIED on @sock; blocks on neither */
+void listeners_serve(struct listeners *set, int sock);
+
+/** listeners_exiting() - Tell what was only counted of process @key, before its exit is reported */
+void listeners_exiting(const struct listeners *set, int sock, uint64_t key);

@@ -14,7 +14,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define PATIENCE_NS (10 * OSA_NS_PER_SEC)
+#define PATIENCE_NS (60 * OSA_NS_PER_SEC)
 
 static struct osa_loop *loop;
 static struct backend *backend;
@@ -225,8 +225,19 @@ static void on_oom(struct process_events *self)
 static void on_process_denied(struct process_events *self, const char *control, const char *text)
 {
     struct seen *seen = OSA_CONTAINER_OF(self, struct seen, events);
+    unsigned more = 0;
+    const char *inside = strstr(text, " (");
     assert_true(seen->answered);
-    (void)snprintf(seen->denied_last, sizeof(seen->denied_last), "%s: %s", control, text);
+    if (strcmp(control, "landlock") == 0) {
+        if (seen->landlock_denied++ == 0)
+            (void)snprintf(seen->landlock_first, sizeof(seen->landlock_first), "%s", text);
+        return;
+    }
+    assert_string_equal(control, "seccomp");
+    if (sscanf(text, "%u more", &more) == 1 ||
+        (inside != NULL && sscanf(inside, " (%u more", &more) == 1))
+        seen->denied_more += more;
+    (void)snprintf(seen->denied_last, sizeof(seen->denied_last), "%s", text);
     if (seen->denied++ == 0)
         memcpy(seen->denied_first, seen->denied_last, sizeof(seen->denied_first));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The process backend made synchronous, for tests. Asserts on anything that takes over 10 s. */
+/* The process backend made synchronous, for tests. Asserts on anything that takes over a minute. */
 #pragma once
 
 #include "cmocka_all.h"
@@ -14,10 +14,13 @@ struct seen {
     struct process_events events;
     struct osa_buf out;
     struct osa_buf err;
-    unsigned ended; /* streams */
-    unsigned denied;
-    char denied_first[256]; /* "CONTROL: TEXT" */
+    unsigned ended;       /* streams */
+    unsigned denied;      /* system calls */
+    unsigned denied_more; /* that the events only count */
+    char denied_first[256];
     char denied_last[256];
+    unsigned landlock_denied;
+    char landlock_first[256];
     bool exited;
     bool stdin_ready;
     struct process_exit exit;
@@ -55,7 +58,7 @@ int fixture_close(void **state);
 /** fixture_backend() - The open backend */
 struct backend *fixture_backend(void);
 
-/** until() - Run the loop until *@flag is true or 10 s have passed. Return: *@flag */
+/** until() - Run the loop until *@flag is true or a minute has passed. Return: *@flag */
 bool until(const bool *flag);
 
 /** run_for_ms() - Run the loop for that long */

@@ -47,7 +47,7 @@ FOREIGN = [
     (r"openshell/.*\.pb-c\.h", {"wire", "agent/service", "agent/gateway", "cli", "driver"}),
     (r"seccomp\.h", {"backends/process"}),
     (r"uthash\.h|utlist\.h|utarray\.h", {"base", "io", "rpc", "policy", "backends", "egress",
-                                         "agent", "driver", "cli", "guest"}),
+                                         "agent", "driver", "cli", "guest", "launcher"}),
 ]
 
 PORTABLE = set("""

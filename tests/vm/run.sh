@@ -1,103 +1,181 @@
-#!/bin/sh
+#!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs test programs in a Debian guest with pure cgroup v2 and another kernel, under QEMU in software.
+# Runs test programs in a guest under QEMU, in software: another kernel, and cgroup v2 alone.
 #
-#   run.sh PROGRAM…
+#   run.sh KERNEL 'PROGRAM [ARGUMENT]…' …
 #
-# The kernel and busybox come from Debian's packages and are kept in the cache; the initramfs is made
-# anew from them and the programs. Exit status: 0 all passed, 1 one failed, 77 something is missing.
-set -eu
+#   KERNEL   debian      this Debian's own kernel
+#            backports   the next Debian's newest one, with the kernel's audit switched on
+#
+# Kernel and busybox come from Debian's packages and are kept in the cache, below
+# ~/.cache/openshell-agent/vm; the initramfs is made anew from them and the programs. A program that
+# exits 77 has skipped itself, which is told and counts as passed. Exit status: 0 all passed, 1 one
+# failed, 77 something is missing here.
+set -euo pipefail
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/openshell-agent/vm
-boot_seconds=${OSA_VM_SECONDS:-240}
+boot_seconds=${OSA_VM_SECONDS:-280}
+key=/usr/share/keyrings/debian-archive-keyring.gpg
+backports='http://deb.debian.org/debian trixie-backports main'
 
-skip() { echo "skipped: $*" >&2; exit 77; }
+skip() {
+    echo "skipped: $*"
+    exit 77
+}
 
-[ $# -gt 0 ] || { echo "usage: $0 PROGRAM…" >&2; exit 2; }
-for tool in qemu-system-x86_64 cpio gzip dpkg-deb apt-get ldd; do
-    command -v "$tool" >/dev/null || skip "$tool is not installed"
+kernel=${1:-}
+case $kernel in
+debian) options= ;;
+backports) options='audit=1 lsm=landlock' ;;
+*)
+    sed -n '5,8s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+    ;;
+esac
+shift
+for tool in qemu-system-x86_64 cpio gzip unxz dpkg-deb apt-get ldd; do
+    command -v "$tool" >/dev/null || skip "$tool is not installed (scripts/setup.sh test)"
 done
 [ "$(uname -m)" = x86_64 ] || skip "the guest is x86_64 only"
 
-# Once: the packages, unpacked. The folder appears whole or not at all.
-if [ ! -e "$cache/root/boot" ]; then
-    mkdir -p "$cache"
-    fetch=$(mktemp -d "$cache/fetch.XXXXXX")
-    trap 'rm -rf "$fetch"' EXIT
-    kernel=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: *//p' | head -n 1)
-    [ -n "$kernel" ] || skip "no linux-image package is known here (apt-get update?)"
-    (cd "$fetch" && apt-get -qq download "$kernel" busybox-static >/dev/null 2>&1) ||
-        skip "$kernel and busybox-static cannot be fetched"
-    mkdir "$fetch/root"
-    for deb in "$fetch"/*.deb; do dpkg-deb -x "$deb" "$fetch/root"; done
-    mv "$fetch/root" "$cache/root"
-    rm -rf "$fetch"
-fi
-kernel=$(ls "$cache"/root/boot/vmlinuz-*)
-release=${kernel##*/vmlinuz-}
-
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+
+# apt COMMAND…: of the release that the kernel is from, with lists of its own where it is not this one
+apt() {
+    local tool=$1
+    shift
+    case $kernel in
+    debian) "$tool" -q "$@" ;;
+    backports)
+        "$tool" -q -o "Dir::Etc::sourcelist=$work/apt/sources.list" -o Dir::Etc::sourceparts=- \
+            -o "Dir::State::lists=$work/apt/lists" -o "Dir::Cache=$work/apt/cache" "$@"
+        ;;
+    esac
+}
+
+# depends PACKAGE PATTERN: the first dependency that matches
+depends() { apt apt-cache depends "$1" | sed -n "s/^ *Depends: \($2\)\$/\1/p" | head -n 1; }
+
+# Kernel and modules, unpacked. The folder appears whole or not at all.
+fetch_kernel() {
+    local packages image fetch=$work/fetch
+    mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial" "$fetch/root"
+    if [ "$kernel" = backports ]; then
+        [ -e "$key" ] || skip "$key is missing, and so Debian's key"
+        echo "deb [signed-by=$key] $backports" >"$work/apt/sources.list"
+        apt apt-get update >/dev/null 2>&1 || skip "the list of $backports cannot be fetched"
+    fi
+    image=$(depends linux-image-cloud-amd64 'linux-image-.*')
+    [ -n "$image" ] || skip "no linux-image-cloud-amd64 is known here (apt-get update?)"
+    packages=$image
+    if [ "$kernel" = backports ]; then
+        packages="$(depends "$image" 'linux-binary-.*') $(depends "$image" 'linux-modules-.*')"
+    fi
+    # shellcheck disable=SC2086 # a list
+    (cd "$fetch" && apt apt-get download $packages >/dev/null 2>&1) ||
+        skip "$packages cannot be fetched"
+    for deb in "$fetch"/*.deb; do dpkg-deb -x "$deb" "$fetch/root"; done
+    mkdir -p "$cache"
+    mv "$fetch/root" "$cache/$kernel"
+}
+
+fetch_busybox() {
+    mkdir -p "$work/busybox/root"
+    (cd "$work/busybox" && apt-get -q download busybox-static >/dev/null 2>&1) ||
+        skip "busybox-static cannot be fetched"
+    dpkg-deb -x "$work"/busybox/*.deb "$work/busybox/root"
+    mkdir -p "$cache"
+    mv "$work/busybox/root" "$cache/busybox"
+}
+
+[ -e "$cache/$kernel" ] || fetch_kernel
+[ -e "$cache/busybox" ] || fetch_busybox
+busybox=$cache/busybox/bin/busybox
+image=$(find "$cache/$kernel" -name 'vmlinuz*' -type f | head -n 1)
+modules=$(find "$cache/$kernel" -path '*/lib/modules/*' -prune -type d | head -n 1)
+release=$(basename "$modules")
+
+# A root as Debian has it: everything below /usr.
 root=$work/root
-mkdir -p "$root/bin" "$root/sbin" "$root/dev" "$root/proc" "$root/sys" "$root/tmp" "$root/tests" \
-    "$root/lib64" "$root/lib/modules/$release"
-cp "$cache/root/bin/busybox" "$root/bin/busybox"
-for applet in sh mount modprobe poweroff cat; do ln -s /bin/busybox "$root/bin/$applet"; done
-ln -s /bin/busybox "$root/sbin/modprobe"
+mkdir -p "$root"/{dev,proc,sys,tmp,tests,etc,var/tmp,run} \
+    "$root"/usr/{bin,sbin,lib,lib64} "$root/usr/lib/modules/$release"
+for folder in bin sbin lib lib64; do ln -s "usr/$folder" "$root/$folder"; done
+cp "$busybox" "$root/bin/busybox"
+# Relative links: what is written here through one stays in here.
+while read -r applet; do
+    [ -e "$root/$applet" ] || ln -sr "$root/bin/busybox" "$root/$applet"
+done < <("$busybox" --list-full)
+printf 'root:x:0:0::/:/bin/sh\ngames:x:5:60::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' \
+    >"$root/etc/passwd"
+printf 'root:x:0:\ntape:x:26:\ngames:x:60:\nnogroup:x:65534:\n' >"$root/etc/group"
+printf 'NAME=guest\n' >"$root/usr/lib/os-release"
 
 # Only the modules that the tests can need; depmod is busybox's own.
-modules=$cache/root/lib/modules/$release
 for path in kernel/net/netfilter kernel/net/ipv4/netfilter kernel/net/ipv6/netfilter \
-    kernel/drivers/net/veth.ko kernel/lib/libcrc32c.ko kernel/crypto/crc32c_generic.ko; do
+    kernel/drivers/net/veth.ko kernel/lib/libcrc32c.ko kernel/crypto/crc32c_generic.ko \
+    kernel/lib/crc kernel/drivers/net/veth.ko.xz; do
     [ -e "$modules/$path" ] || continue
     mkdir -p "$root/lib/modules/$release/$(dirname "$path")"
     cp -r "$modules/$path" "$root/lib/modules/$release/$(dirname "$path")/"
 done
-cp "$modules"/modules.builtin "$modules"/modules.order "$root/lib/modules/$release/" 2>/dev/null || true
-"$cache/root/bin/busybox" depmod -b "$root" "$release" 2>/dev/null || true
+find "$root/lib/modules/$release" -name '*.ko.xz' -exec unxz '{}' +
+find "$modules" -maxdepth 1 -name 'modules.*' -exec cp '{}' "$root/lib/modules/$release/" ';'
+"$busybox" depmod -b "$root" "$release" 2>/dev/null || true
 
-copy_library() {
-    [ -e "$root$1" ] && return
-    mkdir -p "$root$(dirname "$1")"
-    cp -L "$1" "$root$1"
-}
-names=
-for program in "$@"; do
+declare -a names
+for command in "$@"; do
+    program=${command%% *}
     name=$(basename "$program")
-    names="$names $name"
+    names+=("$(basename "$program")${command#"$program"}")
     cp "$program" "$root/tests/$name"
-    for library in $(ldd "$program" | grep -o '/[^ ]*'); do copy_library "$library"; done
+    # The attacks' program stands beside their test.
+    [ "$name" != test_integration_attack ] || cp "$(dirname "$program")/attacker" "$root/tests/"
+    while read -r library; do
+        [ -e "$root$library" ] || { mkdir -p "$root$(dirname "$library")" && cp -L "$library" "$root$library"; }
+    done < <(ldd "$program" 2>/dev/null | grep -o '/[^ ]*')
 done
 
-cat >"$root/init" <<EOF
+{
+    echo '#!/bin/sh'
+    echo 'export PATH=/usr/sbin:/usr/bin HOME=/ LANG=C'
+    printf 'mount -t %s\n' 'proc proc /proc' 'sysfs sysfs /sys' 'devtmpfs dev /dev' \
+        'cgroup2 cgroup2 /sys/fs/cgroup' 'tmpfs -o mode=1777 tmpfs /tmp'
+    echo 'mkdir -p /dev/pts /dev/shm && mount -t devpts devpts /dev/pts && mount -t tmpfs shm /dev/shm'
+    echo 'chmod 1777 /var/tmp; ip link set lo up; ulimit -c 0'
+    for name in "${names[@]}"; do
+        printf 'echo "vm: run %s"; "/tests/%s" %s </dev/null; echo "vm: %s ended with $?"\n' "$name" \
+            "${name%% *}" "${name#"${name%% *}"}" "$name"
+    done
+    echo 'poweroff -f'
+} >"$root/tests/all"
+# pivot_root(2) refuses to leave an initramfs before Linux 7, so the guest moves to another root first.
+cat >"$root/init" <<'EOF'
 #!/bin/sh
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs dev /dev
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mount -t tmpfs tmpfs /tmp
-for name in $names; do
-    echo "vm: run \$name"
-    "/tests/\$name" </dev/null
-    echo "vm: \$name ended with \$?"
+mkdir /root.new && mount -t tmpfs -o mode=755 root /root.new
+for folder in /[a-z]*; do
+    case $folder in /root.new|/proc|/sys|/dev) ;; *) cp -a "$folder" /root.new/ ;; esac
 done
-poweroff -f
+mkdir -p /root.new/proc /root.new/sys /root.new/dev
+exec switch_root /root.new /tests/all
 EOF
-chmod 755 "$root/init"
+chmod 755 "$root/init" "$root/tests/all"
 (cd "$root" && find . | cpio --quiet -o -H newc | gzip -1) >"$work/initramfs"
 
-timeout "$boot_seconds" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 1024 \
+timeout "$boot_seconds" nice qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 1536 \
     -nodefaults -display none -no-reboot -serial "file:$work/console" \
-    -kernel "$kernel" -initrd "$work/initramfs" \
-    -append "console=ttyS0 quiet panic=-1 cgroup_no_v1=all" </dev/null || true
-tr -d '\r' <"$work/console"
+    -kernel "$image" -initrd "$work/initramfs" \
+    -append "console=ttyS0 quiet panic=-1 cgroup_no_v1=all $options" </dev/null || true
+tr -d '\r' <"$work/console" >"$work/log"
+cat "$work/log"
 
 status=0
-for name in $names; do
-    case $(tr -d '\r' <"$work/console" | sed -n "s/^vm: $name ended with //p") in
+for name in "${names[@]}"; do
+    case $(sed -n "s/^.*vm: $name ended with //p" "$work/log") in
     0) ;;
+    77) echo "skipped in the guest: $name" ;;
     *)
-        echo "FAILED in the guest: $name" >&2
+        echo "FAILED in the guest: $name"
         status=1
         ;;
     esac

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/netlink.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #define PENDING_MAX 32u
 /* The SYSCALL record follows within the same call; this is for hosts that suppress it. */
 #define PENDING_NS (50 * OSA_NS_PER_MS)
+#define STATUS_WAIT_MS 100
 #define BURST 10
 #define INTERVAL_NS (200 * OSA_NS_PER_MS)
 /* include/linux/proc_ns.h: numbers of the initial namespaces. */
@@ -153,14 +155,20 @@ static void take_status(uint16_t type, const void *body, size_t len, void *ctx)
         *(bool *)ctx = status.enabled != 0;
 }
 
-/* Asking takes CAP_AUDIT_CONTROL, CAP_AUDIT_READ listens only; whoever lacks the former hopes. */
+/*
+ * Asking takes CAP_AUDIT_CONTROL, CAP_AUDIT_READ listens only; whoever lacks the former hopes. The
+ * answer is made by a thread of the kernel, so that it may come after the acknowledgement.
+ */
 static bool is_switched_on(struct netlink *audit)
 {
     bool enabled = false;
     struct osa_error err;
+    struct pollfd fd = { .fd = netlink_fd(audit), .events = POLLIN };
     netlink_message(audit, AUDIT_GET, 0, NULL, 0);
     if (netlink_query(audit, take_status, &enabled, "ask for audit's status", &err) != OSA_OK)
         return err.sys_errno == EPERM;
+    if (!enabled && poll(&fd, 1, STATUS_WAIT_MS) > 0)
+        (void)netlink_receive(audit, take_status, &enabled);
     return enabled;
 }
 

@@ -24,6 +24,7 @@ enum {
     NET_CONNECT_TCP = 1u << 1,
     SCOPE_ABSTRACT_UNIX_SOCKET = 1u << 0,
     SCOPE_SIGNAL = 1u << 1,
+    RESTRICT_LOG_SAME_EXEC_OFF = 1u << 0, /* init and what it does before an exec */
     RESTRICT_LOG_NEW_EXEC = 1u << 1,
 };
 
@@ -190,7 +191,8 @@ enum osa_code landlock_compile(const struct landlock_spec *spec, struct osa_buf 
         .handled_fs = handled_fs(spec->abi),
         .handled_net = tcp ? NET_BIND_TCP | NET_CONNECT_TCP : 0,
         .scoped = spec->abi >= 6 ? SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL : 0,
-        .restrict_flags = spec->log && spec->abi >= 7 ? RESTRICT_LOG_NEW_EXEC : 0,
+        .restrict_flags =
+            spec->log && spec->abi >= 7 ? RESTRICT_LOG_SAME_EXEC_OFF | RESTRICT_LOG_NEW_EXEC : 0,
     };
     add_paths(&c, spec);
     if (tcp)

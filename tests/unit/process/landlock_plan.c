@@ -56,7 +56,7 @@ static void test_abi_decides_rights(void **state)
         assert_int_equal(plan->handled_fs, expect[i].fs);
         assert_int_equal(plan->scoped, expect[i].scoped);
         assert_int_equal(plan->handled_net, 0);
-        assert_int_equal(plan->restrict_flags, expect[i].abi >= 7 ? 2 : 0);
+        assert_int_equal(plan->restrict_flags, expect[i].abi >= 7 ? 3 : 0);
         assert_int_equal(plan->abi, OSA_MIN(expect[i].abi, 7u));
         assert_int_equal(c.degraded.len == 0, expect[i].abi >= 6);
         done(&c);
