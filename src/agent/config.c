@@ -105,6 +105,13 @@ static const struct osa_option serving[] = {
       .value = "ADDRESS",
       .help = "Answer health checks, and nothing else, on HOST:PORT without TLS: for probes that "
               "have neither certificate nor token, such as the kubelet's" },
+    { .flag = "metrics-listen",
+      .variable = "OPENSHELL_AGENT_METRICS_LISTEN",
+      .key = "metrics_listen",
+      .type = OSA_OPTION_STRING,
+      .offset = AT(metrics_listen),
+      .value = "ADDRESS",
+      .help = "Serve metrics for Prometheus at http://HOST:PORT/metrics, to whoever asks" },
     { .flag = "unix-mode",
       .variable = "OPENSHELL_AGENT_UNIX_MODE",
       .key = "unix_mode",

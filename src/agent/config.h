@@ -20,6 +20,7 @@
  * @token_file, @viewer_token_file, @tls_…, @policy, @config: NULL when not given
  * @unix_uids: users beside root and the agent's own who may connect to a Unix socket; owned
  * @health_listen: addresses that answer health checks alone
+ * @metrics_listen: HTTP address of the metrics; NULL: none
  * @reflection, @health_access: whom these services let in; RPC_ROLE_NONE: off
  * @runtime: kind that a request without one gets; never RUNTIME_KIND_DEFAULT
  * @boxlite_…: of a build with the BoxLite backend; url is NULL unless given, key_file as well
@@ -37,6 +38,7 @@ struct agent_config {
 
     struct osa_strings listen;
     struct osa_strings health_listen;
+    const char *metrics_listen;
     uint32_t unix_mode;
     struct osa_strings unix_uid; /* as given; read unix_uids */
     uint32_t *unix_uids;

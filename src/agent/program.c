@@ -18,6 +18,7 @@
 #include "agent/hidden_paths.h"
 #include "agent/sandbox.h"
 #include "agent/service/commands.h"
+#include "agent/service/metrics.h"
 #include "agent/service/service.h"
 #include "agent/token_file.h"
 #include "backends/boxlite/boxlite.h"
@@ -29,6 +30,7 @@
 #include "base/paths.h"
 #include "base/service_manager.h"
 #include "base/signals.h"
+#include "io/http_server.h"
 #include "policy/document.h"
 #include "rpc/rpc.h"
 #include "rpc/server.h"
@@ -112,7 +114,8 @@ static void on_signal(struct osa_signals *signals, int signo)
 
 static void on_audit(void *ctx, const struct rpc_audit *record)
 {
-    (void)ctx;
+    struct program *program = ctx;
+    metrics_call(program->metrics, record);
     osa_log(OSA_LOG_INFO, "audit", "call", OSA_S("method", record->method),
             OSA_S("caller", record->peer->name), OSA_S("from", record->peer->address),
             OSA_S("code", osa_code_name(record->code)),
@@ -272,6 +275,32 @@ static enum osa_code make_listens(struct program *program, struct osa_error *err
     return OSA_OK;
 }
 
+static unsigned on_http(void *ctx, const char *path, struct osa_buf *body, const char **ret_type)
+{
+    struct program *program = ctx;
+    if (strcmp(path, "/metrics") != 0)
+        return 404;
+    metrics_write(program->metrics, body);
+    *ret_type = METRICS_TYPE;
+    return 200;
+}
+
+static enum osa_code make_metrics(struct program *program, struct osa_error *err)
+{
+    program->metrics = metrics_new(program->agent, &service_sandbox_agent);
+    if (program->metrics == NULL)
+        return osa_fail_errno(err, ENOMEM, "metrics");
+    if (program->config->metrics_listen == NULL)
+        return OSA_OK;
+    enum osa_code code = http_server_new(program->loop, program->config->metrics_listen, on_http,
+                                         program, &program->http, err);
+    if (code != OSA_OK)
+        return osa_wrap(err, "metrics-listen");
+    osa_log(OSA_LOG_INFO, "agent", "metrics", OSA_S("listen", program->config->metrics_listen),
+            OSA_U("port", http_server_port(program->http)));
+    return OSA_OK;
+}
+
 static enum osa_code make_server(struct program *program, struct osa_error *err)
 {
     const struct agent_config *config = program->config;
@@ -299,6 +328,7 @@ static enum osa_code make_server(struct program *program, struct osa_error *err)
         .send_queue_bytes = SEND_QUEUE_BYTES,
         .max_streams = MAX_STREAMS,
         .audit = on_audit,
+        .audit_ctx = program,
     };
     enum osa_code code = rpc_server_new(&server, &program->server, err);
     if (code == OSA_OK)
@@ -393,7 +423,8 @@ enum osa_code program_start(struct program *program, struct osa_error *err)
     make_agent(program);
     authority_sweep(program->config->state_dir);
     rpc_init();
-    if ((code = make_server(program, err)) != OSA_OK ||
+    if ((code = make_metrics(program, err)) != OSA_OK ||
+        (code = make_server(program, err)) != OSA_OK ||
         (code = rpc_server_open(program->server, err)) != OSA_OK ||
         (code = program->prepare(program, err)) != OSA_OK)
         return code;
@@ -417,6 +448,8 @@ void program_done(struct program *program)
 {
     rpc_server_free(program->server);
     free(program->listens);
+    http_server_free(program->http);
+    metrics_free(program->metrics);
     agent_free(program->agent);
     if (program->process_backend != NULL)
         program->process_backend->ops->close(program->process_backend);

@@ -32,6 +32,8 @@ struct program {
     struct rpc_listen *listens; /* borrowed by the server */
     size_t listen_count;
     struct rpc_server *server;
+    struct metrics *metrics;
+    struct http_server *http; /* where they are read; NULL: nowhere */
     struct service service;
     struct osa_signals signals;
     struct osa_service manager;

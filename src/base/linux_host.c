@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/linux_host.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <linux/netlink.h>
@@ -10,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -59,4 +62,37 @@ void host_info_probe(struct host_info *ret_info)
         (void)snprintf(info.machine, sizeof(info.machine), "%s", name.machine);
     }
     *ret_info = info;
+}
+
+static uint32_t count_descriptors(void)
+{
+    uint32_t count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    if (dir == NULL)
+        return 0;
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        count += entry->d_name[0] != '.';
+    (void)closedir(dir);
+    return count - 1; /* without the directory's own */
+}
+
+void host_self_probe(struct host_self *ret_self)
+{
+    struct rusage usage;
+    struct rlimit limit;
+    unsigned long long size = 0;
+    unsigned long long resident = 0;
+    *ret_self = (struct host_self){ .descriptors = count_descriptors() };
+    if (getrusage(RUSAGE_SELF, &usage) == 0)
+        ret_self->cpu_ns =
+            (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * OSA_NS_PER_SEC +
+            (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * OSA_NS_PER_US;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+        ret_self->descriptors_max = limit.rlim_cur;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file == NULL)
+        return;
+    if (fscanf(file, "%llu %llu", &size, &resident) == 2)
+        ret_self->resident_bytes = resident * (uint64_t)sysconf(_SC_PAGESIZE);
+    (void)fclose(file);
 }

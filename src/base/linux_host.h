@@ -22,3 +22,18 @@ struct host_info {
 
 /** host_info_probe() - Fill @ret_info. Thread: any */
 void host_info_probe(struct host_info *ret_info);
+
+/**
+ * struct host_self - What this process uses
+ * @cpu_ns:         user and system time of all threads
+ * @resident_bytes: proc_pid_statm(5); 0: cannot be found out
+ */
+struct host_self {
+    uint64_t cpu_ns;
+    uint64_t resident_bytes;
+    uint32_t descriptors;
+    uint64_t descriptors_max;
+};
+
+/** host_self_probe() - Fill @ret_self. Thread: any */
+void host_self_probe(struct host_self *ret_self);

@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/peer.h"
+#include "base/tcp.h"
 #include "rpc/read_guard.h"
 #include "rpc/unix_socket.h"
 
@@ -22,14 +23,6 @@
 
 #define ACCEPT_BATCH 32                       /* then the loop has other things to do */
 #define ACCEPT_RETRY_NS (100 * OSA_NS_PER_MS) /* after descriptors or memory ran out */
-
-/* A TCP address, taken apart. Names are not resolved: that would load NSS modules. */
-struct tcp_address {
-    struct sockaddr_storage any;
-    socklen_t len;
-    char text[64]; /* "127.0.0.1:80", "[::1]:80" */
-    bool loopback;
-};
 
 struct rpc_listener {
     grpc_server *server;   /* borrowed */
@@ -118,61 +111,11 @@ static void on_retry(struct osa_timer *timer)
     osa_source_set(&self->source, OSA_READ);
 }
 
-/* ---- TCP addresses ---- */
+/* ---- opening ---- */
 
-static bool parse_host(const char *host, uint16_t port, struct tcp_address *ret)
-{
-    struct sockaddr_in *in = (struct sockaddr_in *)&ret->any;
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ret->any;
-    if (strcmp(host, "localhost") == 0)
-        host = "127.0.0.1";
-    if (inet_pton(AF_INET, host, &in->sin_addr) == 1) {
-        in->sin_family = AF_INET;
-        in->sin_port = htons(port);
-        ret->len = sizeof(*in);
-        ret->loopback = ntohl(in->sin_addr.s_addr) >> 24 == 127;
-        (void)snprintf(ret->text, sizeof(ret->text), "%s:%u", host, port);
-        return true;
-    }
-    if (inet_pton(AF_INET6, host, &in6->sin6_addr) == 1) {
-        in6->sin6_family = AF_INET6;
-        in6->sin6_port = htons(port);
-        ret->len = sizeof(*in6);
-        ret->loopback = IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
-        (void)snprintf(ret->text, sizeof(ret->text), "[%s]:%u", host, port);
-        return true;
-    }
-    return false;
-}
-
-static enum osa_code parse_tcp(const char *text, struct tcp_address *ret, struct osa_error *err)
-{
-    *ret = (struct tcp_address){ 0 };
-    char host[48];
-    const char *colon = strrchr(text, ':');
-    size_t len = colon != NULL ? (size_t)(colon - text) : 0;
-    char *end = NULL;
-    unsigned long port = colon != NULL && colon[1] >= '0' && colon[1] <= '9'
-                             ? strtoul(colon + 1, &end, 10)
-                             : ULONG_MAX;
-    if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
-        text++;
-        len -= 2;
-    } else if (memchr(text, ':', len) != NULL) {
-        len = 0; /* an IPv6 address without brackets cannot be told from its port */
-    }
-    (void)snprintf(host, sizeof(host), "%.*s", (int)len, text);
-    if (len == 0 || len >= sizeof(host) || port > UINT16_MAX || end == NULL || *end != '\0' ||
-        !parse_host(host, (uint16_t)port, ret))
-        return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
-                        "listen address '%s' is not unix:PATH, IPV4:PORT, [IPV6]:PORT or "
-                        "localhost:PORT",
-                        text);
-    return OSA_OK;
-}
-
-static enum osa_code open_plain_tcp(struct rpc_listener *self, const struct tcp_address *address,
-                                    bool health_only, struct osa_error *err)
+static enum osa_code open_plain_tcp(struct rpc_listener *self,
+                                    const struct osa_tcp_address *address, bool health_only,
+                                    struct osa_error *err)
 {
     if (!address->loopback && !health_only)
         return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
@@ -183,28 +126,13 @@ static enum osa_code open_plain_tcp(struct rpc_listener *self, const struct tcp_
         return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
                         "%s needs a token file: every user of this host can connect to it",
                         address->text);
-    self->tcp_fd = socket(address->any.ss_family, SOCK_STREAM, 0);
-    const int on = 1;
-    struct sockaddr_storage bound;
-    socklen_t len = sizeof(bound);
-    if (self->tcp_fd < 0 || fcntl(self->tcp_fd, F_SETFD, FD_CLOEXEC) < 0 ||
-        setsockopt(self->tcp_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-        bind(self->tcp_fd, (const struct sockaddr *)&address->any, address->len) < 0 ||
-        listen(self->tcp_fd, SOMAXCONN) < 0 ||
-        getsockname(self->tcp_fd, (struct sockaddr *)&bound, &len) < 0)
-        return osa_fail(err, OSA_FAILED_PRECONDITION, errno, "%s cannot be listened on",
-                        address->text);
-    self->port = ntohs(bound.ss_family == AF_INET ? ((struct sockaddr_in *)&bound)->sin_port
-                                                  : ((struct sockaddr_in6 *)&bound)->sin6_port);
-    if (health_only) {
-        enum osa_code code = rpc_auth_add_health_port(self->auth, self->port, err);
-        if (code != OSA_OK)
-            return code;
-    }
-    return osa_set_nonblocking(self->tcp_fd, /* on= */ true, err);
+    enum osa_code code = osa_tcp_listen(address, &self->tcp_fd, &self->port, err);
+    if (code == OSA_OK && health_only)
+        code = rpc_auth_add_health_port(self->auth, self->port, err);
+    return code;
 }
 
-static enum osa_code open_tls(struct rpc_listener *self, const struct tcp_address *address,
+static enum osa_code open_tls(struct rpc_listener *self, const struct osa_tcp_address *address,
                               grpc_server_credentials *tls, struct osa_error *err)
 {
     const char *ca = self->config->credentials.client_ca;
@@ -230,8 +158,13 @@ static enum osa_code open_any(struct rpc_listener *self, const struct rpc_listen
     if (strncmp(listen->address, "unix:", 5) == 0)
         return rpc_unix_socket_open(listen->address + 5, (mode_t)listen->unix_mode, &self->file,
                                     err);
-    struct tcp_address address;
-    enum osa_code code = parse_tcp(listen->address, &address, err);
+    struct osa_tcp_address address;
+    enum osa_code code = osa_tcp_parse(listen->address, &address, err);
+    if (code == OSA_INVALID_ARGUMENT)
+        return osa_fail(err, code, 0,
+                        "listen address '%s' is not unix:PATH, IPV4:PORT, [IPV6]:PORT or "
+                        "localhost:PORT",
+                        listen->address);
     if (code != OSA_OK)
         return code;
     return tls != NULL && !listen->health_only
