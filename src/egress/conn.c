@@ -88,6 +88,7 @@ void conn_free(struct conn *conn)
     osa_timer_disarm(&conn->again);
     stream_close(&conn->client);
     stream_close(&conn->server);
+    frames_free(conn->frames);
     osa_mover_done(&conn->up);
     osa_mover_done(&conn->down);
     exchange_free(conn->exchange);
@@ -193,6 +194,9 @@ static void want(struct conn *conn)
         client = OSA_READ | (stream_waits(&conn->client) ? (unsigned)OSA_WRITE : 0u);
         server = stream_waits(&conn->server) ? (unsigned)OSA_WRITE : 0u;
         break;
+    case CONN_BODY:
+        client = OSA_READ | (stream_waits(&conn->client) ? (unsigned)OSA_WRITE : 0u);
+        break;
     case CONN_IDENTIFY:
     case CONN_RESOLVE:
         break;
@@ -224,6 +228,9 @@ void conn_step(struct conn *conn)
             (void)stream_flush(&conn->server);
         alive = read_head(conn);
         break;
+    case CONN_BODY:
+        alive = exchange_body_step(conn);
+        break;
     case CONN_IDENTIFY:
     case CONN_RESOLVE:
     case CONN_DIAL:
@@ -253,6 +260,7 @@ void conn_recheck(struct conn *conn)
     case CONN_IDENTIFY:
     case CONN_REPLY:
         return; /* decides, if at all, under what is in force then */
+    case CONN_BODY:
     case CONN_RESOLVE:
     case CONN_DIAL:
     case CONN_SNIFF:

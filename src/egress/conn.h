@@ -2,6 +2,7 @@
 /* One connection of a client, for the files of this folder. */
 #pragma once
 
+#include "egress/frames.h"
 #include "egress/gate.h"
 #include "egress/head.h"
 #include "egress/stream.h"
@@ -16,6 +17,7 @@ struct conn;
 /*
  * state     what happens                                    left by
  * HEAD      a request's head is read                        whole → IDENTIFY or DECIDE, bad → REPLY
+ * BODY      a request's body is read, for its rules        whole → on as decided
  * IDENTIFY  the backend looks for the client's process      answer → DECIDE's steps
  * RESOLVE   the target's name is looked up                  answer → DIAL, refused → REPLY
  * DIAL      the checked addresses are dialled in turn       connected → SNIFF, EXCHANGE; failed → REPLY
@@ -27,6 +29,7 @@ struct conn;
  */
 enum conn_state {
     CONN_HEAD,
+    CONN_BODY,
     CONN_IDENTIFY,
     CONN_RESOLVE,
     CONN_DIAL,
@@ -69,6 +72,7 @@ struct conn {
     struct conn *prev, *next;
     enum conn_state state;
     bool tunnel;
+    bool reuse;  /* the open server connection is for the request that is being decided */
     bool inside; /* a tunnel whose requests are looked at: the proxy speaks for both ends */
     bool lingering;
     bool known; /* @peer has been asked for */
@@ -88,6 +92,8 @@ struct conn {
     size_t address_count;
     int64_t dial_deadline_ns;
     struct dns_query *query;
+    struct frames *frames; /* owned; NULL: nobody watches for messages */
+    bool watched;          /* what client.in holds has been seen by them */
     struct osa_mover up;
     struct osa_mover down;
     bool up_ended;
@@ -136,6 +142,10 @@ void conn_record(struct conn *conn, const char *kind, const struct head *head,
 void conn_begin(struct conn *conn, size_t len, const struct head *head);
 /** conn_reach() - Decide on @conn->target, then resolve, check, dial; tunnel_begin() or exchange_connected() follow */
 void conn_reach(struct conn *conn);
+/** conn_judged() - The body that the rules wanted is there: decide, and go on */
+void conn_judged(struct conn *conn);
+/** conn_describe() - The connection as the policy sees it; borrows from @conn */
+void conn_describe(const struct conn *conn, struct policy_connection *ret);
 /** conn_dial_step() - The socket that is being connected is ready, or its time is over */
 void conn_dial_step(struct conn *conn);
 /** conn_regrant() - Is what was dialled allowed by the policy in force, too? Then that is the conn's from now on. Does not step */
@@ -151,6 +161,11 @@ bool conn_regrant(struct conn *conn);
  */
 void conn_reply(struct conn *conn, unsigned status, const char *error, const char *detail,
                 const char *reason);
+struct policy_answer;
+
+/** conn_refuse_request() - Answer a request that rules refuse, with all that the client can use; records it */
+void conn_refuse_request(struct conn *conn, const struct policy_answer *answer, const char *method,
+                         const char *path, const char *detail);
 /** conn_refuse() - conn_reply() and conn_record() for a decision of the policy */
 void conn_refuse(struct conn *conn, unsigned status, const char *error, const char *reason,
                  const char *detail);
@@ -170,6 +185,8 @@ void exchange_connected(struct conn *conn);
 bool exchange_step(struct conn *conn);
 /** exchange_want() - Events that each side is to be watched for */
 void exchange_want(const struct conn *conn, unsigned *ret_client, unsigned *ret_server);
+/** exchange_body_step() - Read on what CONN_BODY waits for. Return: false when @conn has been stepped or is gone */
+bool exchange_body_step(struct conn *conn);
 /** exchange_head() - The request's head, for answers and records; NULL when there is none */
 const struct head *exchange_head(const struct conn *conn);
 
@@ -177,8 +194,8 @@ const struct head *exchange_head(const struct conn *conn);
 
 /** tunnel_begin() - CONNECT has reached its target: answer it and look at the first bytes. Does not step */
 void tunnel_begin(struct conn *conn);
-/** tunnel_upgrade() - The exchange became a tunnel (101) */
-void tunnel_upgrade(struct conn *conn);
+/** tunnel_upgrade() - The exchange became a tunnel (101); @watch_text: a websocket whose client may not send text */
+void tunnel_upgrade(struct conn *conn, bool watch_text);
 /** tunnel_step() - Move bytes. Return: false when @conn is gone */
 bool tunnel_step(struct conn *conn);
 /** tunnel_want() - As exchange_want() */

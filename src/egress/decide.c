@@ -3,7 +3,7 @@
  * From a request to a connection with its target: who asks, whether the policy lets it out, where
  * the name leads and whether it may lead there, and then only there.
  */
-#include "egress/conn.h"
+#include "egress/exchange.h"
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -100,14 +100,10 @@ static void identify(struct conn *conn)
 /* A request in a tunnel that is looked into: who and where are decided already. */
 static void begin_inside(struct conn *conn, size_t len, const struct head *head)
 {
-    if (exchange_begin(conn, len, head)) {
-        if (stream_is_open(&conn->server))
-            exchange_connected(conn);
-        else
-            conn_reply(conn, 502, "upstream_unreachable", "the server has closed the connection",
-                       "unreachable");
-    }
-    conn_step(conn);
+    if (exchange_begin(conn, len, head))
+        conn_judged(conn);
+    else
+        conn_step(conn);
 }
 
 void conn_begin(struct conn *conn, size_t len, const struct head *head)
@@ -142,7 +138,7 @@ void conn_begin(struct conn *conn, size_t len, const struct head *head)
 
 /* ---- whether ---- */
 
-static void describe(const struct conn *conn, struct policy_connection *ret)
+void conn_describe(const struct conn *conn, struct policy_connection *ret)
 {
     const struct conn_peer *peer = conn->peer;
     *ret = (struct policy_connection){
@@ -182,19 +178,21 @@ static void take_policy(struct conn *conn)
     conn->engine = policy_live_take(conn->gate->config.policy);
 }
 
-/* What the policy says of the target, and how its addresses are to be checked. */
+/* What the policy says of the target. */
 static bool decide(struct conn *conn)
 {
     struct policy_connection connection;
     take_policy(conn);
-    describe(conn, &connection);
+    conn_describe(conn, &connection);
     if (!policy_connect(conn->engine, &connection, &conn->grant)) {
         refuse_connection(conn, conn->grant.reason);
         return false;
     }
-    if (conn->grant.inspect) {
-        conn_refuse(conn, 503, conn->tunnel ? "tls_termination_unavailable" : "l7_unavailable",
-                    "l7-unavailable", "requests to this endpoint cannot be looked at yet");
+    if (conn->tunnel && conn->grant.inspect && !conn->grant.tls_skip &&
+        conn->gate->config.authority == NULL) {
+        conn_refuse(conn, 503, "tls_termination_unavailable", "tls-termination-unavailable",
+                    "the policy has rules about requests here, and this sandbox has no certificate "
+                    "authority to look at them with");
         return false;
     }
     if (conn->tunnel && conn->grant.uninspected) {
@@ -203,11 +201,18 @@ static bool decide(struct conn *conn)
                     policy_reason_text(POLICY_REASON_UNINSPECTED));
         return false;
     }
-    if (!policy_guard_plan(&connection, &conn->grant, conn->gate->config.gateway, &conn->guard)) {
-        refuse_destination(conn, conn->guard.reason, "");
-        return false;
-    }
     return true;
+}
+
+/* How its addresses are to be checked. */
+static bool plan_guard(struct conn *conn)
+{
+    struct policy_connection connection;
+    conn_describe(conn, &connection);
+    if (policy_guard_plan(&connection, &conn->grant, conn->gate->config.gateway, &conn->guard))
+        return true;
+    refuse_destination(conn, conn->guard.reason, "");
+    return false;
 }
 
 /* ---- where ---- */
@@ -298,15 +303,15 @@ static bool reusable(const struct conn *conn, const struct policy_engine *before
            recv(conn->server.source.fd, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN;
 }
 
-void conn_reach(struct conn *conn)
+/* The request is allowed: to the server, by the connection that is there or by a new one. */
+static void go(struct conn *conn)
 {
     struct sockaddr_storage literal;
-    const struct policy_engine *before = conn->engine; /* compared only */
-    if (!decide(conn)) {
+    if (!plan_guard(conn)) {
         conn_step(conn);
         return;
     }
-    if (reusable(conn, before)) {
+    if (conn->reuse) {
         exchange_connected(conn);
         conn_step(conn);
         return;
@@ -326,6 +331,42 @@ void conn_reach(struct conn *conn)
     conn_step(conn);
 }
 
+/* In a tunnel the server is there already. */
+static void go_inside(struct conn *conn)
+{
+    if (stream_is_open(&conn->server))
+        exchange_connected(conn);
+    else
+        conn_reply(conn, 502, "upstream_unreachable", "the server has closed the connection",
+                   "unreachable");
+    conn_step(conn);
+}
+
+void conn_judged(struct conn *conn)
+{
+    enum judged judged = conn->grant.inspect ? exchange_judge(conn) : JUDGED_PASS;
+    if (judged != JUDGED_PASS)
+        conn_step(conn);
+    else if (conn->inside)
+        go_inside(conn);
+    else
+        go(conn);
+}
+
+void conn_reach(struct conn *conn)
+{
+    const struct policy_engine *before = conn->engine; /* compared only */
+    if (!decide(conn)) {
+        conn_step(conn);
+        return;
+    }
+    conn->reuse = !conn->tunnel && reusable(conn, before);
+    if (conn->tunnel)
+        go(conn);
+    else
+        conn_judged(conn);
+}
+
 bool conn_regrant(struct conn *conn)
 {
     struct policy_connection connection;
@@ -333,12 +374,13 @@ bool conn_regrant(struct conn *conn)
     struct policy_guard guard;
     const struct policy_engine *now = policy_live_take(conn->gate->config.policy);
     struct policy_address address;
-    describe(conn, &connection);
+    conn_describe(conn, &connection);
     bool same = policy_connect(now, &connection, &grant) &&
                 policy_guard_plan(&connection, &grant, conn->gate->config.gateway, &guard) &&
                 !(conn->tunnel && grant.uninspected) && grant.inspect == conn->grant.inspect &&
                 grant.tls_skip == conn->grant.tls_skip;
-    for (size_t i = 0; same && conn->state != CONN_RESOLVE && i < conn->address_count; i++)
+    bool dialled = conn->state != CONN_RESOLVE && (conn->state != CONN_BODY || conn->inside);
+    for (size_t i = 0; same && dialled && i < conn->address_count; i++)
         same = address_of(&conn->addresses[i], &address) &&
                policy_guard_check(&guard, &address) == POLICY_REASON_NONE;
     if (!same) {

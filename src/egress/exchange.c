@@ -5,40 +5,13 @@
  * Both heads are written anew from what was read, and bodies get a framing of ours: what one side
  * meant as one message arrives as one message, whatever the other would have made of its bytes.
  */
-#include "egress/conn.h"
+#include "egress/exchange.h"
 
 #include "base/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-/*
- * @request, @response: follow the messages' framing
- * @bytes:     the request's head as it came; @head and @path point into it
- * @up_chunked, @down_chunked: bodies are sent on in chunks
- * @up_more:   the request's body is not whole yet
- * @answered:  a final response's head has gone to the client
- * @down_done: the response is whole
- * @reused:    the server stream has served another request before, so that its end is no wonder
- * @keep_client, @keep_server: they may serve another message
- */
-struct exchange {
-    struct http1 *request;
-    struct http1 *response;
-    struct osa_buf bytes;
-    struct head head;
-    struct head_span path;
-    struct http1_framing framing;
-    bool up_chunked;
-    bool up_more;
-    bool down_chunked;
-    bool answered;
-    bool down_done;
-    bool upgrade;
-    bool keep_client;
-    bool keep_server;
-};
 
 void exchange_free(struct exchange *exchange)
 {
@@ -47,6 +20,8 @@ void exchange_free(struct exchange *exchange)
     http1_free(exchange->request);
     http1_free(exchange->response);
     osa_buf_done(&exchange->bytes);
+    osa_buf_done(&exchange->body);
+    free(exchange->room);
     free(exchange);
 }
 
@@ -152,7 +127,10 @@ bool exchange_begin(struct conn *conn, size_t len, const struct head *head)
     e->up_chunked = e->head.chunked;
     e->upgrade = e->head.wants_upgrade && head_find(&e->head, "upgrade") != NULL;
     e->keep_client = e->framing.keep_alive;
-    e->answered = e->down_done = false;
+    e->answered = e->down_done = e->held = false;
+    e->canonical = false;
+    e->audit[0] = '\0';
+    osa_buf_done(&e->body);
     return read_target(conn, e);
 }
 
@@ -169,11 +147,13 @@ static void add_field(struct osa_buf *out, const struct head_field *field)
     (void)osa_buf_add(out, "\r\n", 2);
 }
 
-static void add_fields(struct osa_buf *out, const struct head *head, const char *except)
+static void add_fields(struct osa_buf *out, const struct head *head, const char *except,
+                       const char *and)
 {
     for (unsigned i = 0; i < head->count; i++) {
         const struct head_field *field = &head->fields[i];
-        if (!head_is_hop_field(head, field) && (except == NULL || !span_is(field->name, except)))
+        if (!head_is_hop_field(head, field) && !span_is(field->name, except) &&
+            !span_is(field->name, and))
             add_field(out, field);
     }
 }
@@ -191,12 +171,19 @@ static void write_request_head(struct conn *conn)
     char host[TARGET_TEXT_SIZE];
     add_span(out, e->head.method);
     (void)osa_buf_add(out, " ", 1);
-    if (e->path.len == 0 || e->path.at[0] == '?')
-        (void)osa_buf_add(out, "/", 1);
-    add_span(out, e->path);
+    if (e->canonical) { /* what was decided on, and nothing that another reader makes of it */
+        (void)osa_buf_add(out, e->target.path.data, e->target.path.len);
+        if (e->target.has_query)
+            (void)osa_buf_add(out, "?", 1);
+        (void)osa_buf_add(out, e->target.query.data, e->target.query.len);
+    } else {
+        if (e->path.len == 0 || e->path.at[0] == '?')
+            (void)osa_buf_add(out, "/", 1);
+        add_span(out, e->path);
+    }
     (void)osa_buf_addf(out, " HTTP/1.1\r\nHost: %s\r\n",
                        target_host_field(&conn->target, default_port(conn), host));
-    add_fields(out, &e->head, "host");
+    add_fields(out, &e->head, "host", e->held ? "expect" : "");
     if (head_find(&e->head, "via") == NULL)
         (void)osa_buf_addf(out, "Via: 1.1 openshell-sandbox\r\n");
     if (e->up_chunked)
@@ -206,16 +193,20 @@ static void write_request_head(struct conn *conn)
     if (e->upgrade)
         add_upgrade(out, &e->head);
     (void)osa_buf_add(out, "\r\n", 2);
+    if (e->held) {
+        (void)osa_buf_add(out, e->body.data, e->body.len);
+        osa_buf_done(&e->body);
+    }
 }
 
 void exchange_connected(struct conn *conn)
 {
+    struct exchange *e = conn->exchange;
     conn->state = CONN_EXCHANGE;
     conn_arm(conn, conn->gate->config.limits.idle_ns);
     osa_buf_reset(&conn->server.in);
     write_request_head(conn);
-    conn_record(conn, conn->inside ? "http" : "forward", &conn->exchange->head,
-                conn->exchange->path, NULL, NULL);
+    conn_record(conn, conn->inside ? "http" : "forward", &e->head, e->path, NULL, e->audit);
 }
 
 /* ---- what goes wrong ---- */
@@ -303,6 +294,63 @@ static int pass_request(struct conn *conn)
     return moved;
 }
 
+/*
+ * Reads the body that a decision needs, up to what the endpoint allows.
+ * Return: 1 when it is whole; 0; GONE; CHANGED, after an answer.
+ */
+static int hold_body(struct conn *conn)
+{
+    struct exchange *e = conn->exchange;
+    while (e->up_more) {
+        if (conn->client.in.len == 0) {
+            ssize_t n = stream_fill(&conn->client);
+            if (n == -EAGAIN)
+                return 0;
+            if (n <= 0) {
+                conn_free(conn);
+                return GONE;
+            }
+        }
+        size_t used = 0;
+        enum http1_result result =
+            http1_body(e->request, conn->client.in.data, conn->client.in.len, &e->body, &used);
+        if (result == HTTP1_BAD) {
+            (void)refuse_head(conn, 400, "bad_request",
+                              e->body.failed ? "a body that is longer than its endpoint allows"
+                                             : "a malformed body");
+            return CHANGED;
+        }
+        osa_buf_consume(&conn->client.in, used);
+        e->up_more = result == HTTP1_MORE;
+    }
+    e->held = true;
+    e->up_chunked = false; /* goes on with its length */
+    e->head.has_length = true;
+    e->head.length = e->body.len;
+    return 1;
+}
+
+void exchange_hold(struct conn *conn, size_t limit)
+{
+    struct exchange *e = conn->exchange;
+    osa_buf_init(&e->body, limit);
+    conn->state = CONN_BODY;
+    conn_arm(conn, conn->gate->config.limits.idle_ns);
+    if (e->head.expects_continue && e->up_more)
+        (void)osa_buf_addf(&conn->client.out, "HTTP/1.1 100 Continue\r\n\r\n");
+}
+
+bool exchange_body_step(struct conn *conn)
+{
+    (void)stream_flush(&conn->client);
+    int held = hold_body(conn);
+    if (held == 1) {
+        conn_judged(conn);
+        return false; /* stepped, or gone */
+    }
+    return held != GONE;
+}
+
 /* ---- the response ---- */
 
 static bool has_no_body(const struct exchange *e, unsigned status)
@@ -319,7 +367,7 @@ static void write_response_head(struct conn *conn, const char *bytes, const stru
     bool interim = head->status < 200;
     bool bare = has_no_body(e, head->status);
     (void)osa_buf_addf(out, "HTTP/1.1%.*s\r\n", (int)(end - bytes) - 8, bytes + 8);
-    add_fields(out, head, NULL);
+    add_fields(out, head, "", "");
     e->down_chunked = !bare && !framing->has_length && e->head.minor == 1;
     if (head->has_length && (!bare || head->status >= 200) && head->status != 204)
         (void)osa_buf_addf(out, "Content-Length: %llu\r\n", (unsigned long long)head->length);
@@ -345,7 +393,7 @@ static int switch_protocols(struct conn *conn, const char *bytes, size_t len,
     osa_buf_consume(&conn->server.in, len);
     (void)osa_buf_add(&conn->client.out, conn->server.in.data, conn->server.in.len);
     osa_buf_done(&conn->server.in);
-    tunnel_upgrade(conn);
+    tunnel_upgrade(conn, e->watch_text);
     return CHANGED;
 }
 

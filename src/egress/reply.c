@@ -4,11 +4,13 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "policy/request.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define REPLY_NS (10 * OSA_NS_PER_SEC)
-#define BODY_MAX_BYTES 8192u
+#define BODY_MAX_BYTES 65536u
 
 static const char *phrase(unsigned status)
 {
@@ -42,6 +44,37 @@ static void member(struct osa_json *json, const char *key, const char *value)
     osa_json_text(json, value);
 }
 
+/* Who asked for what: members that several answers share. */
+static void add_connection(struct osa_json *json, const struct conn *conn)
+{
+    member(json, "host", conn->target.host);
+    if (conn->target.host[0] != '\0') {
+        osa_json_key(json, "port");
+        osa_json_u64(json, conn->target.port);
+    }
+    member(json, "binary", conn->peer != NULL ? conn->peer->exe : NULL);
+}
+
+/* @body becomes the answer, and the connection's last word. */
+static void send_body(struct conn *conn, unsigned status, const char *policy, struct osa_buf *body)
+{
+    bool named = policy != NULL && policy[0] != '\0';
+    bool ok = !body->failed &&
+              osa_buf_addf(&conn->client.out,
+                           "HTTP/1.1 %u %s\r\nContent-Type: application/json\r\n"
+                           "Content-Length: %zu\r\n%s%s%sConnection: close\r\n\r\n",
+                           status, phrase(status), body->len, named ? "X-OpenShell-Policy: " : "",
+                           named ? policy : "", named ? "\r\n" : "") &&
+              osa_buf_add(&conn->client.out, body->data, body->len);
+    osa_buf_done(body);
+    dns_cancel(OSA_TAKE(conn->query));
+    stream_close(&conn->server);
+    if (!ok)
+        osa_buf_reset(&conn->client.out); /* no answer but the end */
+    conn->state = CONN_REPLY;
+    conn_arm(conn, REPLY_NS);
+}
+
 void conn_reply(struct conn *conn, unsigned status, const char *error, const char *detail,
                 const char *reason)
 {
@@ -53,26 +86,65 @@ void conn_reply(struct conn *conn, unsigned status, const char *error, const cha
     member(&json, "error", error);
     member(&json, "detail", detail);
     member(&json, "reason", reason);
-    member(&json, "host", conn->target.host);
-    if (conn->target.host[0] != '\0') {
-        osa_json_key(&json, "port");
-        osa_json_u64(&json, conn->target.port);
-    }
-    member(&json, "binary", conn->peer != NULL ? conn->peer->exe : NULL);
+    add_connection(&json, conn);
     osa_json_close(&json, '}');
-    bool ok = !body.failed &&
-              osa_buf_addf(&conn->client.out,
-                           "HTTP/1.1 %u %s\r\nContent-Type: application/json\r\n"
-                           "Content-Length: %zu\r\nConnection: close\r\n\r\n",
-                           status, phrase(status), body.len) &&
-              osa_buf_add(&conn->client.out, body.data, body.len);
-    osa_buf_done(&body);
-    dns_cancel(OSA_TAKE(conn->query));
-    stream_close(&conn->server);
-    if (!ok)
-        osa_buf_reset(&conn->client.out); /* no answer but the end */
-    conn->state = CONN_REPLY;
-    conn_arm(conn, REPLY_NS);
+    send_body(conn, status, NULL, &body);
+}
+
+/* What a rule would have to say to allow it. */
+static void add_missing_rule(struct osa_json *json, const struct conn *conn, const char *method,
+                             const char *path)
+{
+    osa_json_key(json, "rule_missing");
+    osa_json_open(json, '{');
+    member(json, "type", "rest_allow");
+    member(json, "layer", "l7");
+    member(json, "method", method);
+    member(json, "path", path);
+    add_connection(json, conn);
+    osa_json_close(json, '}');
+}
+
+/* Keys in a header: a policy's keys may hold anything. */
+static bool fits_header(const char *key)
+{
+    for (; *key != '\0'; key++) {
+        if (*key < 0x20 || *key > 0x7e)
+            return false;
+    }
+    return true;
+}
+
+void conn_refuse_request(struct conn *conn, const struct policy_answer *answer, const char *method,
+                         const char *path, const char *detail)
+{
+    struct osa_buf body;
+    struct osa_json json;
+    char rule[512];
+    const char *policy = answer->rule != NULL ? answer->rule->key : "";
+    const struct head_span shown = { path, strlen(path) };
+    conn_record(conn, conn->inside ? "http" : "forward", exchange_head(conn), shown,
+                policy_reason_name(answer->reason), detail);
+    (void)snprintf(rule, sizeof(rule), "%s %s", method, path);
+    osa_buf_init(&body, BODY_MAX_BYTES);
+    osa_json_init(&json, &body, /* pretty= */ false);
+    osa_json_open(&json, '{');
+    member(&json, "error", "policy_denied");
+    member(&json, "policy", policy);
+    member(&json, "rule", rule);
+    member(&json, "detail", detail);
+    member(&json, "reason", policy_reason_name(answer->reason));
+    member(&json, "layer", "l7");
+    member(&json, "protocol", "rest");
+    member(&json, "method", method);
+    member(&json, "path", path);
+    add_connection(&json, conn);
+    add_missing_rule(&json, conn, method, path);
+    osa_json_key(&json, "next_steps");
+    osa_json_open(&json, '[');
+    osa_json_close(&json, ']');
+    osa_json_close(&json, '}');
+    send_body(conn, 403, fits_header(policy) ? policy : NULL, &body);
 }
 
 void conn_refuse(struct conn *conn, unsigned status, const char *error, const char *reason,

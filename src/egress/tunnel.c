@@ -24,8 +24,10 @@ void tunnel_begin(struct conn *conn)
     conn_record(conn, "connect", NULL, (struct head_span){ NULL, 0 }, NULL, NULL);
 }
 
-void tunnel_upgrade(struct conn *conn)
+void tunnel_upgrade(struct conn *conn, bool watch_text)
 {
+    if (watch_text)
+        conn->frames = frames_new();
     conn->state = CONN_TUNNEL;
     conn_arm(conn, conn->gate->config.limits.tunnel_idle_ns);
 }
@@ -171,14 +173,46 @@ static int move_text(struct stream *from, struct stream *to, bool *ended)
     return moved || n > 0;
 }
 
-static bool secure(const struct conn *conn)
+/* A websocket's client has sent what it may not. Return: 0, the connection being about to end. */
+static int close_websocket(struct conn *conn)
 {
-    return conn->client.tls != NULL || conn->server.tls != NULL;
+    static const char policy_violation[] = { (char)0x88, 2, 0x03, (char)0xf0 }; /* 1008 */
+    conn_record(conn, "websocket", NULL, (struct head_span){ NULL, 0 }, "not-permitted",
+                "text messages are not allowed here");
+    stream_close(&conn->server);
+    osa_buf_reset(&conn->client.in);
+    (void)osa_buf_add(&conn->client.out, policy_violation, sizeof(policy_violation));
+    conn->state = CONN_REPLY;
+    return 0;
+}
+
+/* Up, with an eye on messages. */
+static int move_watched(struct conn *conn)
+{
+    if (conn->frames == NULL)
+        return move_text(&conn->client, &conn->server, &conn->up_ended);
+    struct osa_buf *in = &conn->client.in;
+    ssize_t n = in->len == 0 && !conn->up_ended ? stream_fill(&conn->client) : 0;
+    if (n < 0 && n != -EAGAIN)
+        return (int)n;
+    if (in->len > 0 && !conn->watched &&
+        !frames_allow(conn->frames, (const uint8_t *)(const void *)in->data, in->len))
+        return close_websocket(conn);
+    conn->watched = true;
+    int moved = move_text(&conn->client, &conn->server, &conn->up_ended);
+    conn->watched = in->len > 0;
+    return moved == 0 && n > 0 ? 1 : moved;
+}
+
+/* Bytes have to come by here. */
+static bool seen(const struct conn *conn)
+{
+    return conn->client.tls != NULL || conn->server.tls != NULL || conn->frames != NULL;
 }
 
 static int move_down(struct conn *conn)
 {
-    if (secure(conn))
+    if (seen(conn))
         return move_text(&conn->server, &conn->client, &conn->down_ended);
     ssize_t n = stream_flush(&conn->client);
     if (n < 0 && n != -EAGAIN)
@@ -194,8 +228,8 @@ static int move_down(struct conn *conn)
 static int move_up(struct conn *conn)
 {
     struct osa_buf *in = &conn->client.in;
-    if (secure(conn))
-        return move_text(&conn->client, &conn->server, &conn->up_ended);
+    if (seen(conn))
+        return move_watched(conn);
     if (in->len > 0) {
         if (!osa_buf_add(&conn->server.out, in->data, in->len))
             return -ENOBUFS;
@@ -241,6 +275,8 @@ bool tunnel_step(struct conn *conn)
             }
         } else {
             up = move_up(conn);
+            if (conn->state == CONN_REPLY)
+                return true;
         }
         int down = up < 0 ? up : move_down(conn);
         if (up < 0 || down < 0 ||

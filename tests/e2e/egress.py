@@ -92,6 +92,21 @@ network_policies:
     binaries: [{{path: /usr/bin/curl}}]
 """)
 
+        cls.rules = cls.agent.folder / "rules.yaml"
+        cls.rules.write_text(f"""version: 1
+filesystem_policy: {FILES}
+network_policies:
+  api:
+    endpoints:
+    - host: {cls.address}
+      ports: [{cls.port}, {cls.secure_port}]
+      protocol: rest
+      enforcement: enforce
+      rules: [{{allow: {{method: GET, path: "/v1/**"}}}}]
+      deny_rules: [{{method: GET, path: /v1/secret}}]
+    binaries: [{{path: /usr/bin/curl}}]
+""")
+
     @classmethod
     def secure_origin(cls, certificate, key):
         server = Server((cls.address, 0), Origin)
@@ -121,8 +136,8 @@ network_policies:
         self.assertEqual(done.returncode, status, done.stdout + done.stderr)
         return done.stdout
 
-    def run_in(self, script, status=0):
-        return self.ctl("run", "--policy", str(self.policy), "--", "/bin/sh", "-c", script,
+    def run_in(self, script, status=0, policy=None):
+        return self.ctl("run", "--policy", str(policy or self.policy), "--", "/bin/sh", "-c", script,
                         status=status)
 
     def events(self, kind):
@@ -162,6 +177,19 @@ network_policies:
                             in line for line in self.events("allowed")), self.events("allowed"))
         out = self.run_in(f"curl -s -H 'Host: elsewhere.test' {url}/")
         self.assertEqual(json.loads(out)["error"], "request_authority_mismatch")
+
+    def test_rules_about_requests_hold_in_the_clear_and_in_tls(self):
+        for url in (self.origin, f"https://{self.address}:{self.secure_port}"):
+            Origin.seen.clear()
+            out = self.run_in(f"curl -sS {url}/v1/./a?b; curl -sS {url}/v1/secret; echo; "
+                              f"curl -sS -X PUT -d x {url}/v1/a", policy=self.rules).splitlines()
+            self.assertEqual(out[0], "GET /v1/a?b 0")
+            denied, missing = json.loads(out[1]), json.loads(out[2])
+            self.assertEqual((denied["error"], denied["policy"], denied["reason"], denied["path"]),
+                             ("policy_denied", "api", "deny-rule", "/v1/secret"))
+            self.assertEqual((missing["reason"], missing["rule"], missing["rule_missing"]["method"]),
+                             ("not-permitted", "PUT /v1/a", "PUT"))
+            self.assertEqual([s[1] for s in Origin.seen], ["/v1/a?b"])
 
     def test_a_server_that_nobody_vouches_for_is_not_spoken_to(self):
         out = self.run_in(f"curl -s https://{self.address}:{self.strange_port}/")

@@ -20,6 +20,9 @@
 #include <string.h>
 
 struct rig {
+    struct tls_authority *authority; /* of the sandbox */
+    struct tls_authority *outside;   /* of the origin */
+    struct tls_trust *trust;
     struct osa_loop *loop;
     struct dns *dns;
     struct policy_live *policy;
@@ -94,20 +97,37 @@ static void on_record(struct gate_events *events, const struct gate_record *r)
                    r->path, r->rule, r->reason);
 }
 
-/* One rule: the origin, for @binary. */
-static void publish(const char *binary)
+static void publish_document(const char *text)
 {
     struct osa_error err = { 0 };
-    char text[2048];
     const struct policy_document *doc = NULL;
-    (void)snprintf(text, sizeof(text),
-                   "version: 1\nnetwork_policies:\n  main:\n    endpoints:\n"
-                   "    - {host: '%s', port: %u}\n    binaries: [{path: %s}]\n",
-                   rig.ip, rig.port, binary);
     if (policy_document_parse_yaml(text, strlen(text), "test", &doc, &err) != OSA_OK)
         fail_msg("%s", err.text);
     assert_int_equal(policy_live_publish(rig.policy, doc, 1, &err), OSA_OK);
     policy_document_unref(doc);
+}
+
+/* The origin as an endpoint with more to it, in flow style. */
+static void publish_endpoint(const char *more)
+{
+    char text[2048];
+    (void)snprintf(text, sizeof(text),
+                   "version: 1\nnetwork_policies:\n  main:\n    endpoints:\n"
+                   "    - {host: '%s', port: %u, enforcement: enforce, %s}\n"
+                   "    binaries: [{path: /usr/bin/app}]\n",
+                   rig.ip, rig.port, more);
+    publish_document(text);
+}
+
+/* One rule: the origin, for @binary. */
+static void publish(const char *binary)
+{
+    char text[2048];
+    (void)snprintf(text, sizeof(text),
+                   "version: 1\nnetwork_policies:\n  main:\n    endpoints:\n"
+                   "    - {host: '%s', port: %u}\n    binaries: [{path: %s}]\n",
+                   rig.ip, rig.port, binary);
+    publish_document(text);
 }
 
 #define ALLOW "/usr/bin/app"
@@ -122,6 +142,8 @@ static void open_gate(struct gate_limits limits)
                                         .policy = rig.policy,
                                         .events = &rig.events,
                                         .limits = limits,
+                                        .authority = rig.authority,
+                                        .trust = rig.trust,
                                         .fds = { fd, -1 } };
     assert_int_equal(gate_new(&config, &rig.gate, &err), OSA_OK);
 }
@@ -135,6 +157,9 @@ static int setup(void **state)
     if (!find_address(rig.ip) || osa_loop_new(&rig.loop, &err) != OSA_OK ||
         dns_open(rig.loop, &rig.dns, &err) != OSA_OK)
         return -1;
+    assert_int_equal(tls_authority_new("Org", "Inside", &rig.authority, &err), OSA_OK);
+    assert_int_equal(tls_authority_new("Org", "Outside", &rig.outside, &err), OSA_OK);
+    assert_int_equal(tls_trust_new(tls_authority_pem(rig.outside), NULL, &rig.trust, &err), OSA_OK);
     rig.policy = policy_live_new(POLICY_FAIL_CLOSED, NULL);
     rig.origin = listen_somewhere(INADDR_ANY, &address);
     rig.port = ntohs(address.sin_port);
@@ -150,6 +175,9 @@ static int teardown(void **state)
     policy_live_free(rig.policy);
     dns_close(rig.dns);
     osa_loop_free(rig.loop);
+    tls_authority_free(rig.authority);
+    tls_authority_free(rig.outside);
+    tls_trust_free(rig.trust);
     osa_close_fd(&rig.origin);
     return 0;
 }
@@ -372,7 +400,7 @@ static void expect_refusal(int fd, const char *status, const char *error, const 
     assert_int_equal(strncmp(heard, want, strlen(want)), 0);
     assert_non_null(strstr(heard, "\r\nContent-Type: application/json\r\n"));
     assert_non_null(strstr(heard, "\r\nConnection: close\r\n"));
-    (void)snprintf(want, sizeof(want), "{\"error\":\"%s\",\"detail\":\"", error);
+    (void)snprintf(want, sizeof(want), "{\"error\":\"%s\",\"", error);
     assert_non_null(strstr(heard, want));
     (void)snprintf(want, sizeof(want), "\"reason\":\"%s\"", reason);
     if (strstr(heard, want) == NULL)
@@ -643,6 +671,371 @@ static void test_unreachable(void **state)
     osa_close_fd(&fd);
 }
 
+/* ---- rules about requests ---- */
+
+static void post(int fd, const char *path, const char *more, const char *body)
+{
+    char text[1024];
+    (void)snprintf(text, sizeof(text), "POST http://%s:%u%s HTTP/1.1\r\nHost: other\r\n%s\r\n%s",
+                   rig.ip, rig.port, path, more, body);
+    say_text(fd, text);
+}
+
+static void expect_forwarded(int far, const char *line)
+{
+    (void)hear(far, "\r\n\r\n", 0);
+    if (strncmp(heard, line, strlen(line)) != 0)
+        fail_msg("not %s but %s", line, heard);
+}
+
+static void answer_empty(int far, int fd)
+{
+    say_text(far, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    (void)hear(fd, "Content-Length: 0\r\n\r\n", 0);
+}
+
+#define REST                                                                                       \
+    "protocol: rest, rules: [{allow: {method: GET, path: '/v1/items/*'}}], "                       \
+    "deny_rules: [{method: GET, path: /v1/items/secret}]"
+
+static void test_rest(void **state)
+{
+    (void)state;
+    publish_endpoint(REST);
+    int fd = client();
+    get(fd, "/v1//items/./a%62c;x=1?q=%41", "");
+    int far = origin_accept();
+    expect_forwarded(far, "GET /v1/items/abc?q=%41 HTTP/1.1\r\n"); /* what was decided on */
+    answer_empty(far, fd);
+    get(fd, "/v1/items/secret", "");
+    expect_refusal(fd, "403 Forbidden", "policy_denied", "deny-rule");
+    hear_end(far);
+    osa_close_fd(&far);
+    osa_close_fd(&fd);
+    fd = client();
+    post(fd, "/v1/items/1", "Content-Length: 0\r\n", "");
+    hear_end(fd);
+    static const char *const keys[] = {
+        "{\"error\":\"policy_denied\",\"policy\":\"main\",\"rule\":\"POST "
+        "/v1/items/1\",\"detail\":\"",
+        "\"reason\":\"not-permitted\",\"layer\":\"l7\",\"protocol\":\"rest\",\"method\":\"POST\","
+        "\"path\":\"/v1/items/1\",\"host\":\"",
+        "\"binary\":\"/usr/bin/app\",\"rule_missing\":{\"type\":\"rest_allow\",\"layer\":\"l7\","
+        "\"method\":\"POST\",\"path\":\"/v1/items/1\",\"host\":\"",
+        "\"next_steps\":[]}",
+        "\r\nX-OpenShell-Policy: main\r\n",
+    };
+    for (unsigned i = 0; i < OSA_ARRAY_LEN(keys); i++) {
+        if (strstr(heard, keys[i]) == NULL)
+            fail_msg("no %s in %s", keys[i], heard);
+    }
+    osa_close_fd(&fd);
+    fd = client();
+    get(fd, "/v1/items/a%2Fb", "");
+    expect_refusal(fd, "400 Bad Request", "invalid_request_target", "target-invalid");
+    osa_close_fd(&fd);
+    no_origin();
+}
+
+static void test_audit(void **state)
+{
+    (void)state;
+    publish_endpoint("protocol: rest, rules: [{allow: {method: GET, path: /a}}]");
+    int fd = client();
+    get(fd, "/b", "");
+    expect_refusal(fd, "403 Forbidden", "policy_denied", "not-permitted");
+    osa_close_fd(&fd);
+    char text[1024];
+    (void)snprintf(text, sizeof(text),
+                   "version: 1\nnetwork_policies:\n  main:\n    endpoints:\n"
+                   "    - {host: '%s', port: %u, protocol: rest, enforcement: audit, "
+                   "rules: [{allow: {method: GET, path: /a}}]}\n"
+                   "    binaries: [{path: /usr/bin/app}]\n",
+                   rig.ip, rig.port);
+    publish_document(text);
+    fd = client();
+    get(fd, "/b", "");
+    int far = origin_accept();
+    expect_forwarded(far, "GET /b HTTP/1.1\r\n");
+    assert_true(rig.last_allowed);
+    answer_empty(far, fd);
+    osa_close_fd(&fd);
+    osa_close_fd(&far);
+}
+
+/* Bodies are read before anything goes out, whatever their framing. */
+static void test_json_rpc(void **state)
+{
+    (void)state;
+    publish_endpoint("protocol: json-rpc, rules: [{allow: {method: report.list}}], "
+                     "json_rpc: {max_body_bytes: 200}");
+    int fd = client();
+    post(fd, "/rpc", "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n",
+         "13\r\n{\"jsonrpc\":\"2.0\",\"i\r\n");
+    (void)hear(fd, "\r\n\r\n", 0);
+    assert_string_equal(heard, "HTTP/1.1 100 Continue\r\n\r\n");
+    no_origin();
+    say_text(fd, "1b\r\nd\":1,\"method\":\"report.list\"\r\n1\r\n}\r\n0\r\n\r\n");
+    int far = origin_accept();
+    (void)hear(far, "}", 0);
+    assert_non_null(strstr(heard, "\r\nContent-Length: 47\r\n\r\n{\"jsonrpc\":\"2.0\",\"id\":1,"
+                                  "\"method\":\"report.list\"}"));
+    assert_null(strstr(heard, "Expect"));
+    answer_empty(far, fd);
+    static const char drop[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"report.drop\"}";
+    char more[64];
+    (void)snprintf(more, sizeof(more), "Content-Length: %zu\r\n", sizeof(drop) - 1);
+    post(fd, "/rpc", more, drop);
+    expect_refusal(fd, "403 Forbidden", "policy_denied", "not-permitted");
+    hear_end(far);
+    osa_close_fd(&far);
+    osa_close_fd(&fd);
+    fd = client();
+    post(fd, "/rpc", "Content-Length: 1000\r\n", "");
+    char filler[1000];
+    memset(filler, ' ', sizeof(filler));
+    say(fd, filler, sizeof(filler));
+    expect_refusal(fd, "400 Bad Request", "bad_request", "http-parser");
+    osa_close_fd(&fd);
+    no_origin();
+}
+
+static void test_graphql(void **state)
+{
+    (void)state;
+    publish_endpoint("protocol: graphql, rules: [{allow: {operation_type: query, fields: "
+                     "[viewer]}}]");
+    static const char *const bodies[] = { "{\"query\":\"{viewer{id}}\"}",
+                                          "{\"query\":\"{secret{id}}\"}", "not json" };
+    static const char *const reasons[] = { NULL, "graphql-blocked", "graphql-invalid" };
+    for (unsigned i = 0; i < OSA_ARRAY_LEN(bodies); i++) {
+        char more[64];
+        int fd = client();
+        (void)snprintf(more, sizeof(more),
+                       "Content-Type: application/json\r\nContent-Length: %zu\r\n",
+                       strlen(bodies[i]));
+        post(fd, "/graphql", more, bodies[i]);
+        if (reasons[i] == NULL) {
+            int far = origin_accept();
+            (void)hear(far, bodies[i], 0);
+            osa_close_fd(&far);
+        } else {
+            expect_refusal(fd, "403 Forbidden", "policy_denied", reasons[i]);
+            no_origin();
+        }
+        osa_close_fd(&fd);
+    }
+}
+
+#define WEBSOCKET                                                                                  \
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"                   \
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+static int open_websocket(int *ret_far)
+{
+    int fd = client();
+    get(fd, "/ws", WEBSOCKET);
+    *ret_far = origin_accept();
+    (void)hear(*ret_far, "\r\n\r\n", 0);
+    say_text(*ret_far, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                       "Connection: Upgrade\r\n\r\n");
+    (void)hear(fd, "\r\n\r\n", 0);
+    return fd;
+}
+
+static void test_websocket(void **state)
+{
+    (void)state;
+    static const char text[] = "\x81\x82\1\2\3\4ab";
+    static const char binary[] = "\x82\x82\1\2\3\4ab";
+    static const char ping[] = "\x89\x80\1\2\3\4";
+    int far;
+    publish_endpoint("protocol: websocket, access: read-write");
+    int fd = open_websocket(&far);
+    say(fd, text, sizeof(text) - 1);
+    (void)hear(far, NULL, sizeof(text) - 1);
+    assert_memory_equal(heard, text, sizeof(text) - 1);
+    osa_close_fd(&fd);
+    osa_close_fd(&far);
+    publish_endpoint("protocol: websocket, access: read-only");
+    fd = open_websocket(&far);
+    say(fd, ping, sizeof(ping) - 1);
+    say(fd, binary, 3);
+    say(fd, binary + 3, sizeof(binary) - 4);
+    (void)hear(far, NULL, sizeof(ping) + sizeof(binary) - 2);
+    say_text(far, "down");
+    (void)hear(fd, "down", 0);
+    say(fd, text, sizeof(text) - 1);
+    hear_end(fd);
+    assert_int_equal(heard_len, 4);
+    assert_memory_equal(heard, "\x88\x02\x03\xf0", 4); /* 1008 */
+    hear_end(far);
+    assert_int_equal(heard_len, 0);
+    osa_close_fd(&fd);
+    osa_close_fd(&far);
+    fd = client(); /* not an upgrade, and one to something else */
+    get(fd, "/ws", "");
+    expect_refusal(fd, "403 Forbidden", "policy_denied", "upgrade-required");
+    osa_close_fd(&fd);
+    fd = client();
+    get(fd, "/ws", "Connection: Upgrade\r\nUpgrade: h2c\r\n");
+    expect_refusal(fd, "403 Forbidden", "unsupported_l7_protocol", "unsupported-protocol");
+    osa_close_fd(&fd);
+}
+
+/* ---- inside tunnels ---- */
+
+/* In plain text, as some clients do it. */
+static void test_inside_plain(void **state)
+{
+    (void)state;
+    char text[256];
+    int far;
+    publish_endpoint(REST);
+    int fd = tunnel(&far);
+    (void)snprintf(text, sizeof(text), "GET /v1/items/1 HTTP/1.1\r\nHost: %s:%u\r\n\r\n", rig.ip,
+                   rig.port);
+    say_text(fd, text);
+    expect_forwarded(far, "GET /v1/items/1 HTTP/1.1\r\n");
+    answer_empty(far, fd);
+    say_text(fd, "GET /v1/items/1 HTTP/1.1\r\nHost: other.test\r\n\r\n");
+    expect_refusal(fd, "403 Forbidden", "request_authority_mismatch", "request-authority");
+    hear_end(far);
+    osa_close_fd(&far);
+    osa_close_fd(&fd);
+    fd = tunnel(&far);
+    say_text(fd, "SSH-2.0-x\r\n\r\n"); /* no HTTP where there are rules about it */
+    expect_refusal(fd, "400 Bad Request", "bad_request", "http-parser");
+    hear_end(far);
+    assert_int_equal(heard_len, 0);
+    osa_close_fd(&far);
+    osa_close_fd(&fd);
+}
+
+/* An end of ours, moved by hand. */
+struct secure {
+    int fd;
+    struct tls *tls;
+    struct osa_buf text;
+    bool ended;
+    bool failed;
+};
+
+static void pump(struct secure *s)
+{
+    char wire[16384];
+    struct osa_buf out;
+    osa_buf_init(&out, 1 << 20);
+    assert_true(tls_send(s->tls, &out));
+    if (out.len > 0)
+        say(s->fd, out.data, out.len);
+    osa_buf_done(&out);
+    ssize_t n = recv(s->fd, wire, sizeof(wire), 0);
+    if (n > 0)
+        s->failed |= !tls_receive(s->tls, wire, (size_t)n, &s->text, &s->ended);
+    s->ended |= n == 0;
+    turn();
+}
+
+static void until_text(struct secure *a, struct secure *b, const struct secure *who,
+                       const char *text)
+{
+    for (unsigned i = 0; i < 3000; i++) {
+        if (who->text.len > 0 && strstr(who->text.data, text) != NULL)
+            return;
+        pump(a);
+        if (b != NULL)
+            pump(b);
+    }
+    fail_msg("no '%s'; so far: %s", text, who->text.len > 0 ? who->text.data : "");
+}
+
+static void secure_pair(struct secure *near, struct secure *far, struct tls_authority *served)
+{
+    struct osa_error err = { 0 };
+    struct tls_trust *trust = NULL;
+    *near = *far = (struct secure){ 0 };
+    osa_buf_init(&near->text, 1 << 20);
+    osa_buf_init(&far->text, 1 << 20);
+    near->fd = tunnel(&far->fd);
+    assert_int_equal(tls_trust_new(tls_authority_pem(rig.authority), NULL, &trust, &err), OSA_OK);
+    assert_int_equal(tls_connect(trust, rig.ip, &near->tls, &err), OSA_OK);
+    assert_int_equal(tls_accept(served, rig.ip, &far->tls, &err), OSA_OK);
+    tls_trust_free(trust);
+    for (unsigned i = 0; i < 200 && !tls_ready(near->tls); i++)
+        pump(near);
+    assert_true(tls_ready(near->tls));
+}
+
+static void secure_done(struct secure *s)
+{
+    tls_free(s->tls);
+    osa_buf_done(&s->text);
+    osa_close_fd(&s->fd);
+}
+
+static void test_inside_tls(void **state)
+{
+    (void)state;
+    struct secure near;
+    struct secure far;
+    char text[256];
+    publish_endpoint(REST);
+    secure_pair(&near, &far, rig.outside);
+    (void)snprintf(text, sizeof(text), "GET /v1/items/1 HTTP/1.1\r\nHost: %s:%u\r\n\r\n", rig.ip,
+                   rig.port);
+    assert_true(tls_write(near.tls, text, strlen(text)));
+    until_text(&near, &far, &far, "\r\n\r\n");
+    assert_int_equal(strncmp(far.text.data, "GET /v1/items/1 HTTP/1.1\r\n", 26), 0);
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    assert_true(tls_write(far.tls, answer, sizeof(answer) - 1));
+    until_text(&near, &far, &near, "\r\n\r\nhello");
+    osa_buf_reset(&near.text);
+    (void)snprintf(text, sizeof(text), "GET /v1/items/secret HTTP/1.1\r\nHost: %s:%u\r\n\r\n",
+                   rig.ip, rig.port);
+    assert_true(tls_write(near.tls, text, strlen(text)));
+    until_text(&near, NULL, &near, "\"reason\":\"deny-rule\"");
+    assert_int_equal(strncmp(near.text.data, "HTTP/1.1 403 Forbidden\r\n", 24), 0);
+    secure_done(&near);
+    secure_done(&far);
+}
+
+/* peers of id 64: a server that nobody vouches for gets nothing. */
+static void test_untrusted_server(void **state)
+{
+    (void)state;
+    struct secure near;
+    struct secure far;
+    char text[256];
+    secure_pair(&near, &far, rig.authority); /* not the one that the proxy trusts outside */
+    (void)snprintf(text, sizeof(text), "GET /x HTTP/1.1\r\nHost: %s:%u\r\n\r\n", rig.ip, rig.port);
+    assert_true(tls_write(near.tls, text, strlen(text)));
+    until_text(&near, &far, &near, "\"reason\":\"unreachable\"");
+    assert_int_equal(strncmp(near.text.data, "HTTP/1.1 502 Bad Gateway\r\n", 26), 0);
+    assert_non_null(strstr(near.text.data, "\"detail\":\"its certificate: "));
+    assert_int_equal(far.text.len, 0);
+    secure_done(&near);
+    secure_done(&far);
+}
+
+/* Without an authority nothing is looked into, and where rules want it nothing goes out. */
+static void test_no_authority(void **state)
+{
+    (void)state;
+    char text[128];
+    struct tls_authority *saved = rig.authority;
+    gate_free(rig.gate);
+    rig.authority = NULL;
+    open_gate(gate_limits_default());
+    publish_endpoint(REST);
+    (void)snprintf(text, sizeof(text), "CONNECT %s:%u HTTP/1.1\r\nHost: x\r\n\r\n", rig.ip,
+                   rig.port);
+    refused(text, "503 Service Unavailable", "tls_termination_unavailable",
+            "tls-termination-unavailable");
+    no_origin();
+    rig.authority = saved;
+}
+
 /* ---- bounds and changes ---- */
 
 static void test_policy_change(void **state)
@@ -702,11 +1095,14 @@ int main(void)
     }
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     static const struct CMUnitTest tests[] = {
-        CASE(test_tunnel),   CASE(test_tunnel_volume), CASE(test_tls_name),
-        CASE(test_refusals), CASE(test_guard),         CASE(test_smuggling),
-        CASE(test_forward),  CASE(test_bodies),        CASE(test_broken_body),
-        CASE(test_upgrade),  CASE(test_unreachable),   CASE(test_policy_change),
-        CASE(test_bounds),
+        CASE(test_tunnel),       CASE(test_tunnel_volume), CASE(test_tls_name),
+        CASE(test_refusals),     CASE(test_guard),         CASE(test_smuggling),
+        CASE(test_forward),      CASE(test_bodies),        CASE(test_broken_body),
+        CASE(test_upgrade),      CASE(test_unreachable),   CASE(test_policy_change),
+        CASE(test_bounds),       CASE(test_rest),          CASE(test_audit),
+        CASE(test_json_rpc),     CASE(test_graphql),       CASE(test_websocket),
+        CASE(test_inside_plain), CASE(test_inside_tls),    CASE(test_untrusted_server),
+        CASE(test_no_authority),
     };
     return cmocka_run_group_tests_name("egress gate", tests, NULL, NULL);
 }
