@@ -165,7 +165,7 @@ enum osa_code rpc_channel_new(const struct rpc_channel_config *config,
     if (code != OSA_OK)
         return code;
     rpc_init();
-    grpc_channel_credentials *credentials;
+    grpc_channel_credentials *credentials = NULL;
     code = create_credentials(config, target.tls, &credentials, err);
     if (code != OSA_OK)
         return code;

@@ -136,11 +136,12 @@ ptrdiff_t rpc_descriptors_by_name(const struct rpc_descriptors *descriptors, con
 ptrdiff_t rpc_descriptors_by_symbol(const struct rpc_descriptors *descriptors, const char *symbol)
 {
     symbol += symbol[0] == '.' ? 1 : 0;
+    size_t len = strlen(symbol);
     for (size_t i = 0; i < descriptors->count; i++) {
         const struct rpc_file *file = &descriptors->files[i];
         const char *path = symbol;
         if (file->package_len > 0) {
-            if (strncmp(symbol, file->package, file->package_len) != 0 ||
+            if (len <= file->package_len || memcmp(symbol, file->package, file->package_len) != 0 ||
                 symbol[file->package_len] != '.')
                 continue;
             path += file->package_len + 1;
