@@ -253,6 +253,20 @@ class Bench:
         self.note(f"Five processes that wrote 200 MiB each with nobody reading: the agent grew by "
                   f"{stalled:.1f} MiB (1 MiB of output is kept for each).")
 
+    def policy(self):
+        words = {"connect-exact": "connection, host as it is written",
+                 "connect-star": "connection, host under a *, executable under a *",
+                 "connect-miss": "connection that no rule lists",
+                 "request-rest": "request, REST: canonical path, endpoint, rules; the connection's included",
+                 "request-rest-denied": "the same, denied",
+                 "request-graphql": "the same, GraphQL", "request-mcp": "the same, MCP"}
+        lines = [line.split() for line in run(BIN / "bench_policy").splitlines()]
+        rows = [(words[name], p50, p99) for name, p50, p99 in lines if name in words]
+        self.table("Policy decisions, 1,000 rules", ("decision", "p50 ns", "p99 ns"), rows)
+        load, compile_ = (next(int(p50) / 1e6 for name, p50, _ in lines if name == wanted)
+                          for wanted in ("load", "compile"))
+        self.note(f"Reading and checking that document takes {load:.0f} ms, compiling it {compile_:.0f} ms.")
+
 
 HEAD = """# Performance
 
@@ -263,7 +277,7 @@ method.
 
 
 def main():
-    sections = sys.argv[1:] or ["start", "spawn", "density", "unary", "stream"]
+    sections = sys.argv[1:] or ["start", "spawn", "density", "unary", "stream", "policy"]
     with tempfile.TemporaryDirectory(prefix="osa-bench-") as folder:
         bench = Bench(pathlib.Path(folder))
         for section in sections:

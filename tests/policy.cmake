@@ -5,6 +5,9 @@ osa_test(unit wire/policy osa_wire)
 osa_test(unit policy/paths osa_policy)
 osa_test(unit policy/pattern osa_policy)
 osa_test(unit policy/decisions osa_policy)
+osa_test(unit policy/no_alloc osa_policy)
+target_link_options(test_unit_policy_no_alloc PRIVATE
+  -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc)
 foreach(test pattern decisions)
   target_compile_definitions(test_unit_policy_${test} PRIVATE
     OSA_TEST_DATA="${CMAKE_CURRENT_SOURCE_DIR}/data")

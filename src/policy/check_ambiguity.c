@@ -9,6 +9,7 @@
 #include "policy/document_internal.h"
 #include "policy/glob.h"
 
+#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
@@ -55,6 +56,20 @@ static bool ports_meet(const struct policy_endpoint *a, const struct policy_endp
     return false;
 }
 
+/* Whether what follows the last special byte of each already tells two hosts apart: nearly always. */
+static bool ends_differ(const char *a, const char *b)
+{
+    static const char special[] = "*?[]{}\\";
+    size_t i = strlen(a);
+    size_t k = strlen(b);
+    while (i > 0 && k > 0 && strchr(special, a[i - 1]) == NULL &&
+           strchr(special, b[k - 1]) == NULL) {
+        if (tolower((unsigned char)a[--i]) != tolower((unsigned char)b[--k]))
+            return strchr(a, '\\') == NULL && strchr(b, '\\') == NULL;
+    }
+    return false;
+}
+
 static bool hosts_meet(const struct policy_endpoint *a, const struct policy_endpoint *b,
                        size_t *budget)
 {
@@ -62,6 +77,8 @@ static bool hosts_meet(const struct policy_endpoint *a, const struct policy_endp
         return true;
     if (!is_pattern(a->host) && !is_pattern(b->host))
         return strcasecmp(a->host, b->host) == 0;
+    if (ends_differ(a->host, b->host))
+        return false;
     return policy_globs_overlap(a->host, b->host, '.', budget);
 }
 

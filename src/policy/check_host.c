@@ -2,9 +2,8 @@
 /* Where an endpoint is: host or pattern, ports, and the addresses that the host may resolve to. */
 #include "policy/document_internal.h"
 #include "policy/glob.h"
+#include "policy/ranges.h"
 
-#include <arpa/inet.h>
-#include <ctype.h>
 #include <string.h>
 
 static bool is_ascii(const char *text)
@@ -115,62 +114,20 @@ enum osa_code policy_check_ports(struct policy_check *check, struct policy_endpo
     return OSA_OK;
 }
 
-static bool in_range(const unsigned char *address, size_t size, unsigned bits, const char *range)
-{
-    unsigned char base[16];
-    char text[48];
-    const char *slash = strchr(range, '/');
-    memcpy(text, range, (size_t)(slash - range));
-    text[slash - range] = '\0';
-    if (inet_pton(size == 4 ? AF_INET : AF_INET6, text, base) != 1)
-        return false;
-    unsigned range_bits = (unsigned)strtoul(slash + 1, NULL, 10);
-    unsigned common = OSA_MIN(bits, range_bits);
-    if (memcmp(address, base, common / 8) != 0)
-        return false;
-    unsigned rest = common % 8;
-    return rest == 0 || ((address[common / 8] ^ base[common / 8]) >> (8 - rest)) == 0;
-}
-
 /* Accepted as upstream accepts it, but every connection would be refused. */
 static void warn_of_range(struct policy_check *check, const char *text)
 {
-    static const char *const blocked[] = { "127.0.0.0/8", "169.254.0.0/16", "0.0.0.0/32",
-                                           "::1/128",     "::/128",         "fe80::/10" };
-    char address[64];
-    unsigned char bytes[16];
-    size_t len = strcspn(text, "/");
-    size_t size = 0;
-    unsigned long bits = 0;
-    char *end = NULL;
-    if (len < sizeof(address)) {
-        memcpy(address, text, len);
-        address[len] = '\0';
-        size = inet_pton(AF_INET, address, bytes) == 1    ? 4
-               : inet_pton(AF_INET6, address, bytes) == 1 ? 16
-                                                          : 0;
-        bits = 8 * size;
-    }
-    if (size != 0 && text[len] == '/') {
-        bits = isdigit((unsigned char)text[len + 1]) ? strtoul(text + len + 1, &end, 10) : 999;
-        if (bits > 8 * size || (end != NULL && *end != '\0'))
-            size = 0;
-    }
-    if (size == 0) {
+    struct policy_range range;
+    if (!policy_range_parse(text, &range))
         policy_warn(check, NULL,
                     "'%s' is not an address or range, so every connection is refused; write "
                     "10.0.0.0/8 or fd00::1",
                     POLICY_SHOW(text));
-        return;
-    }
-    for (size_t i = 0; i < OSA_ARRAY_LEN(blocked); i++)
-        if (in_range(bytes, size, (unsigned)bits, blocked[i])) {
-            policy_warn(check, NULL,
-                        "'%s' covers %s, which is never allowed, so every connection is refused; "
-                        "narrow it",
-                        POLICY_SHOW(text), blocked[i]);
-            return;
-        }
+    else if (policy_range_blocked(&range))
+        policy_warn(check, NULL,
+                    "'%s' covers loopback, link-local or unspecified addresses, which are never "
+                    "allowed, so every connection is refused; narrow it",
+                    POLICY_SHOW(text));
 }
 
 void policy_warn_of_ranges(struct policy_check *check, const struct policy_strings *ranges)

@@ -276,6 +276,25 @@ static enum osa_code check_rule(struct policy_check *check, const struct policy_
     return OSA_OK;
 }
 
+/* A value with a dot escapes a lone star, which upstream's matcher takes for one component. */
+static void warn_of_stars(struct policy_check *check, const char *name,
+                          const struct policy_matchers *matchers)
+{
+    policy_enter(check, name);
+    for (size_t i = 0; i < matchers->count; i++) {
+        const struct policy_matcher *matcher = &matchers->items[i];
+        for (size_t k = 0; k < matcher->globs.count; k++) {
+            const char *glob = matcher->globs.items[k];
+            if (strchr(glob, '*') != NULL && strstr(glob, "**") == NULL)
+                policy_warn(check, matcher->name,
+                            "'%s' denies no value with a dot where the * stands; write ** for any "
+                            "value",
+                            POLICY_SHOW(glob));
+        }
+    }
+    policy_leave(check);
+}
+
 /* @name is "rules", whose elements hold their pattern under "allow", or "deny_rules". */
 static enum osa_code check_side(struct policy_check *check, const char *name,
                                 const struct policy_endpoint *endpoint,
@@ -298,8 +317,12 @@ static enum osa_code check_side(struct policy_check *check, const char *name,
         enum osa_code code = check_rule(check, endpoint, &rules->items[i], graphql, tools);
         if (code != OSA_OK)
             return code;
-        if (allow)
+        if (!allow) {
+            warn_of_stars(check, "query", &rules->items[i].query);
+            warn_of_stars(check, "params", &rules->items[i].params);
+        } else {
             policy_leave(check);
+        }
         policy_leave(check);
     }
     policy_leave(check);
@@ -313,6 +336,14 @@ enum osa_code policy_check_l7(struct policy_check *check, const struct policy_en
         graphql = graphql || has_graphql_keys(&endpoint->rules.items[i]);
     for (size_t i = 0; i < endpoint->deny_rules.count; i++)
         graphql = graphql || has_graphql_keys(&endpoint->deny_rules.items[i]);
+    if (endpoint->protocol > POLICY_PROTOCOL_TCP && endpoint->protocol != POLICY_PROTOCOL_SQL &&
+        endpoint->enforcement_text[0] == '\0')
+        policy_warn(check, "enforcement",
+                    "is missing and means audit: violations pass and are recorded; write enforce");
+    if (endpoint->mcp_allow_all_known_methods)
+        policy_warn(check, "mcp",
+                    "allow_all_known_mcp_methods allows methods that MCP does not have as well, as "
+                    "upstream reads it");
     enum osa_code code = check_side(check, "rules", endpoint, &endpoint->rules, graphql);
     if (code == OSA_OK)
         code = check_side(check, "deny_rules", endpoint, &endpoint->deny_rules, graphql);

@@ -1,64 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policy/glob.h"
 
-#include "base/macros.h"
+#include "policy/pattern_internal.h"
 
 #include <string.h>
 
-/* Past a class whose '[' is at @p. Return: NULL with *ret_fault set when it is malformed */
-static const char *skip_class(const char *p, const char **ret_fault)
+const char *policy_glob_fault(const char *pattern)
+{
+    OSA_AUTO(osa_arena_done) struct osa_arena arena = { 0 };
+    struct pattern_program program;
+    return pattern_parse(&arena, pattern, /* separator= */ '/', &program);
+}
+
+/* Past a class whose '[' is at @p; the pattern is good. */
+static const char *skip_class(const char *p)
 {
     p++;
     if (*p == '!' || *p == '^')
         p++;
-    const char *first = p;
-    while (*p != '\0' && (*p != ']' || p == first)) {
-        bool range = p[1] == '-' && p[2] != ']' && p[2] != '\0';
-        if (range && (unsigned char)p[0] > (unsigned char)p[2]) {
-            *ret_fault = "a range in [ ] that runs backwards";
-            return NULL;
-        }
-        p += range ? 3 : 1;
-    }
-    if (*p == '\0') {
-        *ret_fault = "a [ without ]";
-        return NULL;
-    }
-    return p + 1;
-}
-
-const char *policy_glob_fault(const char *pattern)
-{
-    const char *fault = NULL;
-    size_t open = 0;
-    const char *p = pattern;
-    while (*p != '\0') {
-        switch (*p) {
-        case '\\':
-            if (p[1] == '\0')
-                return "a \\ at its end";
-            p += 2;
-            break;
-        case '[':
-            p = skip_class(p, &fault);
-            if (p == NULL)
-                return fault;
-            break;
-        case '{':
-            open++;
-            p++;
-            break;
-        case '}':
-            if (open == 0)
-                return "a } without {";
-            open--;
-            p++;
-            break;
-        default:
-            p++;
-        }
-    }
-    return open > 0 ? "a { without }" : NULL;
+    p++; /* a ']' here is one of the class */
+    while (*p != ']' && *p != '\0')
+        p++;
+    return p + (*p == ']');
 }
 
 enum token_kind { TOKEN_END, TOKEN_BYTE, TOKEN_ONE, TOKEN_ANY, TOKEN_STAR, TOKEN_DOUBLE };
@@ -79,7 +42,6 @@ static char lower(char c)
 static size_t tokenize(const char *p, struct token *ret)
 {
     size_t count = 0;
-    const char *fault = NULL;
     while (*p != '\0' && count < OVERLAP_MAX_TOKENS) {
         struct token *token = &ret[count++];
         if (p[0] == '*') {
@@ -90,9 +52,7 @@ static size_t tokenize(const char *p, struct token *ret)
             p++;
         } else if (p[0] == '[') {
             token->kind = TOKEN_ANY;
-            p = skip_class(p, &fault);
-            if (p == NULL)
-                return OVERLAP_MAX_TOKENS;
+            p = skip_class(p);
         } else if (p[0] == '{') {
             return OVERLAP_MAX_TOKENS;
         } else {

@@ -7,7 +7,7 @@
 
 /**
  * policy_glob_fault() - What makes a pattern unusable
- * @pattern: tokens are * ** ? [class] {a,b} and \x
+ * @pattern: as policy_pattern_compile() takes it
  * Return: a constant for messages ("a [ without ]"); NULL when the pattern is good.
  */
 const char *policy_glob_fault(const char *pattern);

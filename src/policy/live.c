@@ -75,7 +75,7 @@ static void unlock_and_tell(struct policy_live *live, bool change)
 
 /*
  * Compiled under the lock, for its generation must be the next one; that keeps takers waiting for
- * as long, which is a millisecond for a large document. Called with the lock held.
+ * as long: some ten milliseconds for a thousand rules. Called with the lock held.
  */
 static enum osa_code replace(struct policy_live *live, const struct policy_document *doc,
                              struct osa_error *err)

@@ -127,11 +127,11 @@ static void split_classes(struct policy_pattern *pattern, const struct pattern_s
     pattern->class_count = count;
 }
 
-static void find_classes(struct policy_pattern *pattern)
+/* Return: false when the pattern writes out more bytes than classes have names */
+static bool find_classes(struct policy_pattern *pattern)
 {
     const struct pattern_program *program = &pattern->program;
     struct pattern_set bytes = { { 0 } };
-    pattern->class_count = 1;
     for (size_t i = 0; i < program->step_count; i++)
         if (program->steps[i].op == PATTERN_BYTE)
             pattern_set_add(&bytes, program->steps[i].byte);
@@ -140,14 +140,18 @@ static void find_classes(struct policy_pattern *pattern)
         pattern_set_add(&bytes, '/');
         pattern_set_add(&bytes, '\0');
     }
+    /* A class for each byte that is written out, and one for all others; then by sets. */
+    pattern->class_count = 1;
     for (size_t b = 0; b < 256; b++) {
-        struct pattern_set one = { { 0 } };
-        pattern_set_add(&one, (uint8_t)b);
-        if (pattern_set_has(&bytes, (uint8_t)b))
-            split_classes(pattern, &one);
+        if (!pattern_set_has(&bytes, (uint8_t)b))
+            continue;
+        if (pattern->class_count == UINT8_MAX)
+            return false;
+        pattern->classes[b] = (uint8_t)pattern->class_count++;
     }
     for (size_t i = 0; i < program->set_count; i++)
         split_classes(pattern, &program->sets[i]);
+    return true;
 }
 
 /* States while the table grows. @takers: all steps but splits and jumps, which are not of a state. */
@@ -213,9 +217,8 @@ static bool fill_table(struct policy_pattern *pattern, struct table *table)
 static void tabulate(struct osa_arena *arena, struct policy_pattern *pattern)
 {
     /* Each byte that is written out is a state of its own, so a long pattern has no chance. */
-    if (pattern->program.step_count > 2 * MAX_STATES)
+    if (pattern->program.step_count > 2 * MAX_STATES || !find_classes(pattern))
         return;
-    find_classes(pattern);
     OSA_AUTO(osa_free) struct table *table = malloc(sizeof(*table));
     if (table == NULL || !fill_table(pattern, table))
         return;

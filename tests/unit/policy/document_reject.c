@@ -14,6 +14,8 @@
 #define EP "p.yaml:6:"
 #define AT "network_policies.alpha.endpoints[0]"
 #define REST "host: a.b, port: 1, protocol: rest"
+/* Behind the rest, so that columns stay. */
+#define ENFORCE ", enforcement: enforce"
 #define MCP "host: a.b, port: 1, protocol: mcp"
 
 struct row {
@@ -291,7 +293,7 @@ static const struct row warned[] = {
     { ENDPOINT("host: a.b, port: 1, access: full"),
       EP "38: " AT ".access: is not looked at without a protocol: every request passes; name the "
          "protocol" },
-    { ENDPOINT(REST ", access: all"),
+    { ENDPOINT(REST ", access: all" ENFORCE),
       EP "54: " AT ".access: 'all' is not known, so nothing is allowed; write read-only, "
          "read-write or full" },
     { ENDPOINT(REST ", access: full, enforcement: Enforce"),
@@ -299,25 +301,42 @@ static const struct row warned[] = {
          "enforce or audit" },
     { ENDPOINT("host: a.b, port: 1, tls: terminate"),
       EP "35: " AT ".tls: 'terminate' is an old spelling without effect; leave it out" },
-    { ENDPOINT("host: a.b, port: 443, tls: skip, protocol: rest, access: full"),
+    { ENDPOINT("host: a.b, port: 443, tls: skip, protocol: rest, access: full" ENFORCE),
       EP "37: " AT ".tls: skip leaves requests on port 443 unread, so rules cannot be applied" },
-    { ENDPOINT(REST ", rules: [{allow: {method: GET}}]"),
+    { ENDPOINT(REST ", rules: [{allow: {method: GET}}]" ENFORCE),
       EP "62: " AT ".rules[0].allow: has no path and so matches nothing; write path: /**" },
-    { ENDPOINT(REST ", rules: [{allow: {method: GET, path: '*'}}]"),
+    { ENDPOINT(REST ", rules: [{allow: {method: GET, path: '*'}}]" ENFORCE),
       EP "82: " AT ".rules[0].allow.path: '*' matches nothing, because paths start with '/'; write "
          "/** for all" },
-    { ENDPOINT(REST ", rules: [{allow: {method: FETCH, path: /}}]"),
+    { ENDPOINT(REST ", rules: [{allow: {method: FETCH, path: /}}]" ENFORCE),
       EP "71: " AT ".rules[0].allow.method: 'FETCH' is not a method that rest knows" },
     { ENDPOINT("host: a.b, port: 1, allowed_ips: [0.0.0.0/0]"),
-      EP "44: " AT ".allowed_ips[0]: '0.0.0.0/0' covers 127.0.0.0/8, which is never allowed, so "
-         "every connection is refused; narrow it" },
+      EP "44: " AT
+         ".allowed_ips[0]: '0.0.0.0/0' covers loopback, link-local or unspecified addresses, "
+         "which are never allowed, so every connection is refused; narrow it" },
     { ENDPOINT("host: a.b, port: 1, allowed_ips: [10.0.0.0/33]"),
       EP "44: " AT ".allowed_ips[0]: '10.0.0.0/33' is not an address or range, so every connection "
          "is refused; write 10.0.0.0/8 or fd00::1" },
     { ENDPOINT("host: a.b, port: 1, allowed_ips: ['fe80::1/64']"),
-      EP "44: " AT ".allowed_ips[0]: 'fe80::1/64' covers fe80::/10, which is never allowed, so "
-         "every connection is refused; narrow it" },
+      EP "44: " AT
+         ".allowed_ips[0]: 'fe80::1/64' covers loopback, link-local or unspecified addresses, "
+         "which are never allowed, so every connection is refused; narrow it" },
     { ENDPOINT("host: a.b, port: 1, allowed_ips: [10.0.0.0/8, 'fd00::1', 192.168.1.1]"), NULL },
+    { ENDPOINT(REST ", access: full"), EP
+      "9: " AT ".enforcement: is missing and means audit: violations pass and are recorded; write "
+      "enforce" },
+    { ENDPOINT(REST
+               ", access: full, deny_rules: [{method: GET, path: /**, query: {q: 'a*'}}]" ENFORCE),
+      EP "109: " AT
+         ".deny_rules[0].query.q: 'a*' denies no value with a dot where the * stands; write "
+         "** for any value" },
+    { ENDPOINT(REST
+               ", access: full, deny_rules: [{method: GET, path: /**, query: {q: '**'}}]" ENFORCE),
+      NULL },
+    { ENDPOINT(MCP ", mcp: {allow_all_known_mcp_methods: true}" ENFORCE),
+      EP "50: " AT
+         ".mcp: allow_all_known_mcp_methods allows methods that MCP does not have as well, as "
+         "upstream reads it" },
 };
 
 static void test_warned(void **state)
