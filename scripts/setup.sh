@@ -15,6 +15,7 @@ level=${1:-build}
 tools=${OPENSHELL_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/openshell-agent}
 grpcurl_version=v1.9.4
 ghz_version=v0.121.0
+ziglang_version=0.17.1
 grpcio_version=1.76.0
 helm_version=v3.16.4
 kubernetes_validate_version=1.37.0
@@ -131,6 +132,20 @@ go_tool() {
     ln -sfn "$1-$3" "$tools/bin/$1"
 }
 
+# The C compiler in this package carries the headers of other systems' C libraries.
+zig_compiler() {
+    local venv=$tools/zig-$ziglang_version
+    if [ ! -e "$venv/.complete" ]; then
+        say "installing ziglang $ziglang_version"
+        rm -rf "$venv"
+        /usr/bin/python3 -m venv "$venv"
+        quietly "$venv/bin/pip" install --disable-pip-version-check --only-binary :all: \
+            "ziglang==$ziglang_version" || die "pip could not install ziglang $ziglang_version"
+        touch "$venv/.complete"
+    fi
+    ln -sfn "zig-$ziglang_version" "$tools/zig"
+}
+
 python_client() {
     local venv=$tools/python-$grpcio_version-$kubernetes_validate_version
     if [ ! -e "$venv/.complete" ]; then
@@ -151,6 +166,7 @@ if [ "$level" != build ]; then
     go_tool grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl $grpcurl_version
     go_tool helm helm.sh/helm/v3/cmd/helm $helm_version
     python_client
+    zig_compiler
 fi
 if [ "$level" = bench ]; then
     go_tool ghz github.com/bojand/ghz/cmd/ghz $ghz_version

@@ -33,7 +33,7 @@ run() {
 }
 
 build dev
-run dev 'unit|lint|integration|fuzz'
+run dev 'unit|lint|portable|integration|fuzz'
 build tsan
 run tsan unit
 build process-only

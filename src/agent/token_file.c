@@ -33,7 +33,7 @@ static void make_text(char text[2 * TOKEN_BYTES + 2])
     for (size_t i = 0; i < sizeof(bits); i++)
         (void)snprintf(text + 2 * i, 3, "%02x", bits[i]);
     memcpy(text + 2 * TOKEN_BYTES, "\n", 2);
-    explicit_bzero(bits, sizeof(bits));
+    osa_wipe(bits, sizeof(bits));
 }
 
 enum osa_code token_file_make(const char *path, bool *ret_made, struct osa_error *err)
@@ -54,7 +54,7 @@ enum osa_code token_file_make(const char *path, bool *ret_made, struct osa_error
                         path);
     make_text(text);
     int failed = -osa_write_all(fd, text, sizeof(text) - 1);
-    explicit_bzero(text, sizeof(text));
+    osa_wipe(text, sizeof(text));
     /* link(2) does not replace what another agent has put there meanwhile. */
     if (failed == 0 && link(fresh, path) != 0)
         failed = errno;

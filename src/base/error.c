@@ -119,7 +119,7 @@ const char *osa_code_name(enum osa_code code)
 
 const char *osa_errno_name(int sys_errno)
 {
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 32)
+#ifdef __GLIBC__ /* 2.32 */
     const char *name = strerrorname_np(sys_errno);
     return name != NULL ? name : "E?";
 #else

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 void osa_close_fd(const int *fd)
@@ -30,6 +31,18 @@ enum osa_code osa_set_nonblocking(int fd, bool on, struct osa_error *err)
     if (wanted != flags && fcntl(fd, F_SETFL, wanted) < 0)
         return osa_fail_errno(err, errno, "fcntl(F_SETFL)");
     return OSA_OK;
+}
+
+int osa_socket(int domain, int type, int protocol)
+{
+#ifdef SOCK_CLOEXEC
+    return socket(domain, type | SOCK_CLOEXEC, protocol);
+#else
+    int fd = socket(domain, type, protocol);
+    if (fd >= 0)
+        (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return fd;
+#endif
 }
 
 enum osa_code osa_pipe(int ret_fds[2], struct osa_error *err)

@@ -85,7 +85,9 @@ static const char *parse_version(struct head_span span, unsigned *ret_minor)
 static const char *parse_request_line(struct head_span line, struct head *ret)
 {
     const char *first = memchr(line.at, ' ', line.len);
-    const char *last = memrchr(line.at, ' ', line.len);
+    const char *last = line.at + line.len;
+    while (last > line.at && *--last != ' ') {
+    }
     if (first == NULL || first == last)
         return "a request line without method, target and version";
     const char *end = line.at + line.len;

@@ -209,7 +209,7 @@ void http_client_free(struct http_client *client)
         (void)curl_multi_cleanup(client->multi); /* closes idle connections */
     osa_timer_disarm(&client->timer);
     if (client->authorization != NULL)
-        explicit_bzero(client->authorization, strlen(client->authorization));
+        osa_wipe(client->authorization, strlen(client->authorization));
     free(client->authorization);
     free(client->url);
     free(client);

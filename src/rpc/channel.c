@@ -120,7 +120,7 @@ static enum osa_code create_credentials(const struct rpc_channel_config *config,
     grpc_ssl_pem_key_cert_pair pair = { .private_key = key, .cert_chain = cert };
     *ret = grpc_ssl_credentials_create_ex(ca, cert != NULL ? &pair : NULL, NULL, NULL);
     if (key != NULL)
-        explicit_bzero(key, strlen(key));
+        osa_wipe(key, strlen(key));
     return OSA_OK;
 }
 

@@ -52,7 +52,7 @@ static void pem_set_done(struct pem_set *set)
 {
     for (int i = 0; i < PEM_COUNT; i++) {
         if (set->text[i] != NULL && i == PEM_KEY)
-            explicit_bzero(set->text[i], strlen(set->text[i]));
+            osa_wipe(set->text[i], strlen(set->text[i]));
         free(set->text[i]);
     }
 }
@@ -62,7 +62,7 @@ static struct stamp stamp_of(const char *path)
     struct stat st;
     if (path == NULL || stat(path, &st) < 0)
         return (struct stamp){ 0 };
-    return (struct stamp){ st.st_mtim, st.st_ino, st.st_size };
+    return (struct stamp){ OSA_STAT_MTIME(&st), st.st_ino, st.st_size };
 }
 
 static bool stamp_same(const struct stamp *a, const struct stamp *b)

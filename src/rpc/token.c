@@ -22,7 +22,7 @@ void rpc_token_init(struct rpc_token *token, const char *path)
 void rpc_token_done(struct rpc_token *token)
 {
     if (token->text != NULL)
-        explicit_bzero(token->text, TOKEN_MAX);
+        osa_wipe(token->text, TOKEN_MAX);
     free(token->text);
     token->text = NULL;
     token->len = 0;
@@ -93,7 +93,7 @@ enum osa_code rpc_token_read(struct rpc_token *token, struct osa_error *err)
     if (code != OSA_OK)
         return code;
     struct rpc_token fresh = { .path = token->path,
-                               .mtime = st.st_mtim,
+                               .mtime = OSA_STAT_MTIME(&st),
                                .inode = st.st_ino,
                                .size = st.st_size,
                                .text = calloc(1, TOKEN_MAX + 1) };
@@ -117,5 +117,6 @@ bool rpc_token_changed(const struct rpc_token *token)
     if (stat(token->path, &st) < 0)
         return false;
     return st.st_ino != token->inode || st.st_size != token->size ||
-           st.st_mtim.tv_sec != token->mtime.tv_sec || st.st_mtim.tv_nsec != token->mtime.tv_nsec;
+           OSA_STAT_MTIME(&st).tv_sec != token->mtime.tv_sec ||
+           OSA_STAT_MTIME(&st).tv_nsec != token->mtime.tv_nsec;
 }

@@ -271,7 +271,7 @@ enum osa_code boxlite_backend_open(struct osa_loop *loop, const struct boxlite_c
             (void)osa_wrap(err, "--boxlite-url");
     }
     if (key != NULL)
-        explicit_bzero(key, strlen(key));
+        osa_wipe(key, strlen(key));
     free(key);
     if (code != OSA_OK) {
         close_op(&b->base);
