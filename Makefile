@@ -11,7 +11,7 @@ export CMAKE_C_COMPILER_LAUNCHER ?= ccache
 export CMAKE_CXX_COMPILER_LAUNCHER ?= ccache
 endif
 
-.PHONY: all run test bench fmt tidy fuzz install clean setup help
+.PHONY: all run test bench fmt tidy fuzz sbom install clean setup help
 .DEFAULT_GOAL := all
 
 all: setup preset-release ## build the release into build/release/bin/
@@ -51,6 +51,11 @@ fuzz: ## fuzz each target for FUZZ_SECONDS (default 60)
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory preset-fuzz
 	@scripts/fuzz.sh $(or $(FUZZ_SECONDS),60)
+
+sbom: all ## list what is inside the programs (build/release/sbom.spdx.json)
+	@scripts/sbom.py build/release/bin/openshell-agent build/release/bin/openshell-agentctl \
+		--build build/release --version "$$(sed -n 's/^project(openshell-agent VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)" \
+		--output build/release/sbom.spdx.json --licences build/release/licences.txt
 
 install: all ## install below $(DESTDIR)$(PREFIX)
 	@DESTDIR="$(DESTDIR)" cmake --install build/release --prefix "$(PREFIX)"

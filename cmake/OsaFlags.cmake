@@ -29,3 +29,9 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release")
   target_link_options(osa_flags INTERFACE -Wl,-z,relro,-z,now -Wl,--gc-sections)
 endif()
 target_link_libraries(osa_flags INTERFACE osa_sanitize)
+
+# osa_link_map(TARGET): have the linker tell what it took, in TARGET.map beside the program; scripts/sbom.py
+# reads it.
+function(osa_link_map target)
+  target_link_options(${target} PRIVATE -Wl,-Map=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/${target}.map)
+endfunction()

@@ -8,3 +8,12 @@ file(GLOB pages ${tree}/usr/share/man/man*/*.[18])
 foreach(page ${pages})
   execute_process(COMMAND gzip -9n ${page} COMMAND_ERROR_IS_FATAL ANY)
 endforeach()
+
+# What is inside the programs, which the installation has stripped already.
+list(GET CPACK_INSTALL_CMAKE_PROJECTS 0 build)
+execute_process(
+  COMMAND ${CMAKE_CURRENT_LIST_DIR}/../scripts/sbom.py ${tree}/usr/bin/openshell-agent
+          ${tree}/usr/bin/openshell-agentctl --build ${build} --version ${CPACK_PACKAGE_VERSION}
+          --output ${tree}/usr/share/doc/openshell-agent/sbom.spdx.json
+          --licences ${tree}/usr/share/doc/openshell-agent/licences.txt
+  COMMAND_ERROR_IS_FATAL ANY)

@@ -13,6 +13,10 @@ if [ "${1:-}" = --tag-prefix ]; then
     shift 2
 fi
 [ $# -gt 0 ] || set -- agent agent-debian
+version() {
+    sed -n 's/^project(openshell-agent VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt
+}
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -24,6 +28,13 @@ for image; do
         # Symbols are of no use where no debugger can go.
         strip -s -o "$work/openshell-agent" "${OSA_STATIC_BIN:-build/static/bin}/openshell-agent"
         chmod 0555 "$work/openshell-agent"
+        # Beside the image, not in it: there is nothing but the program.
+        static=${OSA_STATIC_BIN:-build/static/bin}
+        mkdir -p build/images
+        SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
+        export SOURCE_DATE_EPOCH
+        scripts/sbom.py "$work/openshell-agent" --build "${static%/bin}" --version "$(version)" \
+            --output build/images/agent.spdx.json --licences build/images/agent.licences.txt
         extra=(--network none)
         ;;
     agent-debian)
