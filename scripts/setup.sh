@@ -27,7 +27,7 @@ build_packages=(
     python3 python3-protobuf protobuf-compiler protobuf-c-compiler libprotobuf-dev
     libprotobuf-c-dev libgrpc-dev libssl-dev libc-ares-dev zlib1g-dev
     libseccomp-dev libnl-3-dev
-    libyaml-dev libjansson-dev uthash-dev libcmocka-dev
+    libyaml-dev libjansson-dev libssh-dev uthash-dev libcmocka-dev
     libcurl4-openssl-dev libwslay-dev node-llhttp
 )
 test_packages=(

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* openshell-agent serve | health | drain | copy-self | man. How it starts and ends: program.c */
+/* openshell-agent serve | sandbox | health | drain | copy-self | man. How it starts and ends: program.c */
+#include "agent/gateway/front.h"
 #include "agent/program.h"
 #include "agent/service/commands.h"
 #include "base/harden.h"
@@ -50,8 +51,14 @@ int main(int argc, char **argv)
 {
     const char *const *rest = (const char *const *)argv + 2;
     const char *command = argc > 1 ? argv[1] : "";
+    const char *slash = strrchr(argv[0], '/');
+    if (strcmp(slash != NULL ? slash + 1 : argv[0], "openshell-sandbox") == 0 &&
+        strcmp(command, "copy-self") != 0)
+        return gateway_main(argc - 1, (const char *const *)argv + 1);
     if (strcmp(command, "serve") == 0)
         return serve(argc - 2, rest);
+    if (strcmp(command, "sandbox") == 0)
+        return gateway_main(argc - 2, rest);
     if (strcmp(command, "health") == 0)
         return commands_health(argc - 2, rest);
     if (strcmp(command, "drain") == 0)

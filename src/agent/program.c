@@ -80,6 +80,16 @@ static void on_drained(void *ctx, uint32_t ended, uint32_t killed)
                         program);
 }
 
+pid_t program_launcher(void)
+{
+    return process_backend_launcher();
+}
+
+void program_end(struct program *program)
+{
+    agent_drain(program->agent, 0, on_drained, program);
+}
+
 static void on_draining(void *ctx)
 {
     struct program *program = ctx;

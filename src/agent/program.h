@@ -54,6 +54,12 @@ OSA_MUST_CHECK enum osa_code program_first_sandbox(struct program *program,
                                                    struct sandbox_request *request,
                                                    struct osa_error *err);
 
+/** program_launcher() - Pid of the process that ends only when all that ran here has been killed */
+pid_t program_launcher(void);
+
+/** program_end() - Kill what runs, let calls end, delete sandboxes, stop the loop */
+void program_end(struct program *program);
+
 /** program_stop_quickly() - After a start that failed: what was made so far goes in order */
 void program_stop_quickly(struct program *program);
 

@@ -94,6 +94,7 @@ struct spec_rlimit {
  * @tty_size:   only with @tty
  * @timeout_ns: 0 for none
  * @hold_output_ns: how long output waits for the first follower; 0: not at all
+ * @reserved_names: names in @env may begin OPENSHELL_: it is the agent's own process
  * @sandbox_fields: one of the fields below it was given, which only a Spawn without sandbox may;
  *              names the first such field, NULL when there is none
  */
@@ -103,6 +104,7 @@ struct process_request {
     const char **argv;
     size_t argc;
     struct spec_pairs env;
+    bool reserved_names;
     const char *cwd;
     const char *user;
     const char **groups;

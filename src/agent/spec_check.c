@@ -81,7 +81,7 @@ enum osa_code spec_check_labels(const struct spec_pairs *labels, const char *fie
 }
 
 static enum osa_code check_env(const struct spec_pairs *env, const struct spec_rules *rules,
-                               struct osa_error *err)
+                               bool reserved_names, struct osa_error *err)
 {
     for (size_t i = 0; i < env->count; i++) {
         const char *key = env->items[i].key;
@@ -91,7 +91,7 @@ static enum osa_code check_env(const struct spec_pairs *env, const struct spec_r
         if (strlen(key) + strlen(env->items[i].value) + 1 > SPEC_ARG_BYTES)
             return osa_fail_field(err, "spec.env", "'%.64s' is longer than %d bytes", key,
                                   SPEC_ARG_BYTES);
-        if (strncmp(key, "OPENSHELL_", 10) == 0)
+        if (!reserved_names && strncmp(key, "OPENSHELL_", 10) == 0)
             return osa_fail_field(err, "spec.env",
                                   "'%.64s': names that begin OPENSHELL_ are reserved", key);
         for (size_t k = 0; !rules->allow_loader_env && k < OSA_ARRAY_LEN(loader_names); k++) {
@@ -210,7 +210,7 @@ enum osa_code sandbox_request_check(const struct sandbox_request *request,
     if (check_image_and_root(request->image, request->root, request->seccomp_profile,
                              request->min_isolation, err) != OSA_OK ||
         spec_check_labels(&request->labels, "spec.labels", err) != OSA_OK ||
-        check_env(&request->env, rules, err) != OSA_OK ||
+        check_env(&request->env, rules, /* reserved_names= */ false, err) != OSA_OK ||
         spec_check_user(request->user, "spec.user", err) != OSA_OK ||
         check_idempotency_key(request->idempotency.key, err) != OSA_OK)
         return OSA_INVALID_ARGUMENT;
@@ -293,7 +293,8 @@ static enum osa_code check_groups(const struct process_request *request, struct 
 enum osa_code process_request_check(const struct process_request *request,
                                     const struct spec_rules *rules, struct osa_error *err)
 {
-    if (check_argv(request, err) != OSA_OK || check_env(&request->env, rules, err) != OSA_OK ||
+    if (check_argv(request, err) != OSA_OK ||
+        check_env(&request->env, rules, request->reserved_names, err) != OSA_OK ||
         check_exec_size(request, rules, err) != OSA_OK ||
         spec_check_user(request->user, "spec.user", err) != OSA_OK ||
         check_groups(request, err) != OSA_OK || check_rlimits(request, err) != OSA_OK ||

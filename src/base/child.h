@@ -68,13 +68,18 @@ int osa_child_reap(pid_t pid);
 
 /**
  * osa_run_file_take() - Become the one who runs: lock @path and put our mark there
- * @helper: another process that must be gone before this one counts as ended; pid 0 for none
  * @ret_fd: holds the lock until it is closed, which is at our death
  * Return: OSA_OK; FAILED_PRECONDITION when somebody else runs; INTERNAL.
  */
-OSA_MUST_CHECK enum osa_code osa_run_file_take(const char *path,
-                                               const struct osa_child_mark *helper, int *ret_fd,
+OSA_MUST_CHECK enum osa_code osa_run_file_take(const char *path, int *ret_fd,
                                                struct osa_error *err);
+
+/**
+ * osa_run_file_helper() - Name a process that must be gone before we count as ended
+ * @fd: from osa_run_file_take()
+ */
+OSA_MUST_CHECK enum osa_code osa_run_file_helper(int fd, const struct osa_child_mark *helper,
+                                                 struct osa_error *err);
 
 /**
  * osa_run_file_read() - Who runs?

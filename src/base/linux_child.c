@@ -35,6 +35,9 @@ static int prepare(const struct osa_child_spec *spec, posix_spawn_file_actions_t
         rc = posix_spawn_file_actions_adddup2(actions, spec->log_fd, STDOUT_FILENO);
     if (rc == 0)
         rc = posix_spawn_file_actions_adddup2(actions, spec->log_fd, STDERR_FILENO);
+    /* Whoever started us may have left descriptors without the flag that closes them. */
+    if (rc == 0)
+        rc = posix_spawn_file_actions_addclosefrom_np(actions, STDERR_FILENO + 1);
     if (rc == 0)
         rc = posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
                                                       POSIX_SPAWN_SETSIGDEF);
@@ -140,25 +143,38 @@ int osa_child_reap(pid_t pid)
 
 /* ---- run files ---- */
 
-enum osa_code osa_run_file_take(const char *path, const struct osa_child_mark *helper, int *ret_fd,
-                                struct osa_error *err)
+static enum osa_code write_marks(int fd, const struct osa_child_mark *helper, struct osa_error *err)
 {
     char text[RUN_FILE_BYTES];
     struct osa_child_mark self;
+    if (!osa_child_mark_of(getpid(), &self))
+        return osa_fail(err, OSA_INTERNAL, 0, "/proc does not show this process");
+    int len = snprintf(text, sizeof(text), "self %d %" PRIu64 "\nhelper %d %" PRIu64 "\n",
+                       (int)self.pid, self.start, (int)helper->pid, helper->start);
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)len, 0) != len)
+        return osa_fail_errno(err, errno, "run file cannot be written");
+    return OSA_OK;
+}
+
+enum osa_code osa_run_file_take(const char *path, int *ret_fd, struct osa_error *err)
+{
+    static const struct osa_child_mark none;
     OSA_AUTO(osa_close_fd) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return osa_fail_errno(err, errno, "run file '%s'", path);
     if (flock(fd, LOCK_EX | LOCK_NB) < 0)
         return osa_fail(err, errno == EWOULDBLOCK ? OSA_FAILED_PRECONDITION : OSA_INTERNAL, 0,
                         "run file '%s' is locked: another process runs already", path);
-    if (!osa_child_mark_of(getpid(), &self))
-        return osa_fail(err, OSA_INTERNAL, 0, "/proc does not show this process");
-    int len = snprintf(text, sizeof(text), "self %d %" PRIu64 "\nhelper %d %" PRIu64 "\n",
-                       (int)self.pid, self.start, (int)helper->pid, helper->start);
-    if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)len, 0) != len)
-        return osa_fail_errno(err, errno, "run file '%s' cannot be written", path);
-    *ret_fd = osa_take_fd(&fd);
-    return OSA_OK;
+    enum osa_code code = write_marks(fd, &none, err);
+    if (code == OSA_OK)
+        *ret_fd = osa_take_fd(&fd);
+    return code;
+}
+
+enum osa_code osa_run_file_helper(int fd, const struct osa_child_mark *helper,
+                                  struct osa_error *err)
+{
+    return write_marks(fd, helper, err);
 }
 
 /* "NAME PID START" at the beginning of @line. */

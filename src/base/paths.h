@@ -14,3 +14,12 @@ void osa_runtime_dir(char *ret_path, size_t size);
 
 /** osa_default_address() - "unix:" + osa_runtime_dir() + "/agent.sock" */
 void osa_default_address(char *ret_address, size_t size);
+
+/** osa_driver_socket() - Where openshell-driver meets the gateway: driver.sock in a directory as above */
+void osa_driver_socket(char *ret_path, size_t size);
+
+/**
+ * osa_driver_state_dir() - What openshell-driver must not lose at a reboot
+ * Root: /var/lib/openshell-driver. Others: $XDG_STATE_HOME/openshell-driver, else ~/.local/state.
+ */
+void osa_driver_state_dir(char *ret_path, size_t size);

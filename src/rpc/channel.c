@@ -75,7 +75,7 @@ static enum osa_code parse_target(const struct rpc_channel_config *config, struc
         return osa_fail(err, OSA_INVALID_ARGUMENT, 0, "target '%s' does not take TLS",
                         config->target);
     ret->local = is_unix || is_loopback(ret->address);
-    if (non_empty(config->token_file) != NULL && !ret->tls && !ret->local)
+    if (non_empty(config->token_file) != NULL && !ret->tls && !ret->local && !config->plain_token)
         return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
                         "the token would travel to '%s' unencrypted; use https://HOST:PORT",
                         config->target);
@@ -137,7 +137,9 @@ static grpc_channel *create_core(const struct rpc_channel_config *config, const 
     size_t max = config->max_message_bytes != 0 ? config->max_message_bytes : DEFAULT_MESSAGE_BYTES;
     grpc_arg args[] = {
         int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)OSA_MIN(max, (size_t)INT32_MAX)),
-        int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_MS),
+        int_arg(GRPC_ARG_KEEPALIVE_TIME_MS,
+                config->keepalive_ms != 0 ? (int)config->keepalive_ms : KEEPALIVE_MS),
+        int_arg(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0), /* as many as it takes */
         int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS),
         int_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, RECONNECT_FIRST_MS),
         /* Its name misleads: it is how long core lets an attempt take before it gives it up. */
@@ -189,4 +191,10 @@ enum osa_code rpc_channel_new(const struct rpc_channel_config *config,
     }
     *ret_channel = channel;
     return OSA_OK;
+}
+
+enum osa_code rpc_channel_set_token(struct rpc_channel *channel, const char *token,
+                                    struct osa_error *err)
+{
+    return rpc_token_set(&channel->token, token, err);
 }

@@ -22,6 +22,8 @@ struct rpc_client_call;
  * @ca, @cert, @key: PEM by path; NULL for the system's roots, and for no client certificate
  * @server_name: name that the certificate must carry, when it is not @target's; NULL
  * @token_file: bearer token by path, read again when it changes; NULL
+ * @plain_token: let a token travel without TLS to another machine: its network is trusted
+ * @keepalive_ms: silence after which the server is asked whether it is there; 0: a minute
  * @max_message_bytes: of a response
  */
 struct rpc_channel_config {
@@ -33,6 +35,8 @@ struct rpc_channel_config {
     const char *key;
     const char *server_name;
     const char *token_file;
+    bool plain_token;
+    uint32_t keepalive_ms;
     size_t max_message_bytes;
 };
 
@@ -40,6 +44,10 @@ struct rpc_channel_config {
 OSA_MUST_CHECK enum osa_code rpc_channel_new(const struct rpc_channel_config *config,
                                              struct rpc_channel **ret_channel,
                                              struct osa_error *err);
+
+/** rpc_channel_set_token() - Send this bearer token from the next call on, whatever a file says; copied */
+OSA_MUST_CHECK enum osa_code rpc_channel_set_token(struct rpc_channel *channel, const char *token,
+                                                   struct osa_error *err);
 
 /** rpc_channel_free() - Cancels what runs; every call's done has been called when this returns. NULL is fine */
 void rpc_channel_free(struct rpc_channel *channel);

@@ -13,6 +13,10 @@
     16 /* 128 bits in hexadecimal would be 32; what is shorter than this can be guessed */
 #define TOKEN_MAX 4096
 #define GROUPS_MAX 256 /* more than a pod gets; who has more is told to chmod */
+/* For "%s%s%s". */
+#define TOKEN_NAME(token)                                                                          \
+    (token)->path != NULL ? "token file '" : "token", (token)->path != NULL ? (token)->path : "",  \
+        (token)->path != NULL ? "'" : ""
 
 void rpc_token_init(struct rpc_token *token, const char *path)
 {
@@ -71,13 +75,12 @@ static enum osa_code check_text(struct rpc_token *token, struct osa_error *err)
         token->text[--token->len] = '\0';
     if (token->len < TOKEN_MIN)
         return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
-                        "token file '%s' holds %zu characters; at least %d are needed", token->path,
+                        "%s%s%s holds %zu characters; at least %d are needed", TOKEN_NAME(token),
                         token->len, TOKEN_MIN);
     for (size_t i = 0; i < token->len; i++)
         if (token->text[i] <= ' ' || token->text[i] > '~')
             return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
-                            "token file '%s' holds a character that no header can carry",
-                            token->path);
+                            "%s%s%s holds a character that no header can carry", TOKEN_NAME(token));
     return OSA_OK;
 }
 
@@ -102,6 +105,26 @@ enum osa_code rpc_token_read(struct rpc_token *token, struct osa_error *err)
     ssize_t got = osa_read_full(fd, fresh.text, TOKEN_MAX);
     fresh.len = got > 0 ? (size_t)got : 0;
     code = check_text(&fresh, err);
+    if (code != OSA_OK) {
+        rpc_token_done(&fresh);
+        return code;
+    }
+    rpc_token_done(token);
+    *token = fresh;
+    return OSA_OK;
+}
+
+enum osa_code rpc_token_set(struct rpc_token *token, const char *text, struct osa_error *err)
+{
+    struct rpc_token fresh = { .text = calloc(1, TOKEN_MAX + 1) };
+    if (fresh.text == NULL)
+        return osa_fail_errno(err, ENOMEM, "token");
+    fresh.len = strnlen(text, TOKEN_MAX);
+    memcpy(fresh.text, text, fresh.len);
+    enum osa_code code = text[fresh.len] == '\0'
+                             ? check_text(&fresh, err)
+                             : osa_fail(err, OSA_INVALID_ARGUMENT, 0,
+                                        "token holds more than %d characters", TOKEN_MAX);
     if (code != OSA_OK) {
         rpc_token_done(&fresh);
         return code;

@@ -36,6 +36,13 @@ void rpc_token_init(struct rpc_token *token, const char *path);
  */
 OSA_MUST_CHECK enum osa_code rpc_token_read(struct rpc_token *token, struct osa_error *err);
 
+/**
+ * rpc_token_set() - Take a token that did not come from a file; the file is not looked at any more
+ * Return: OSA_OK; INVALID_ARGUMENT as rpc_token_read(), with the token as it was.
+ */
+OSA_MUST_CHECK enum osa_code rpc_token_set(struct rpc_token *token, const char *text,
+                                           struct osa_error *err);
+
 /** rpc_token_changed() - Is the file another one than was read? A file that is missing has not changed */
 bool rpc_token_changed(const struct rpc_token *token);
 

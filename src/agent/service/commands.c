@@ -46,6 +46,8 @@ int commands_usage(const char *command)
 {
     static const char text[] =
         "usage: openshell-agent serve [OPTIONS]   run the agent\n"
+        "       openshell-agent sandbox [OPTIONS] run one sandbox for OpenShell's gateway; also "
+        "under the name openshell-sandbox\n"
         "       openshell-agent health [OPTIONS]  ask whether it serves: exit status 0, else 1 or "
         "3\n"
         "       openshell-agent drain [OPTIONS]   let it finish its work and take no more\n"

@@ -144,6 +144,11 @@ enum osa_code process_backend_start_launcher(struct osa_error *err)
                     "the launcher cannot be executed from /proc/self/fd");
 }
 
+pid_t process_backend_launcher(void)
+{
+    return started.pid;
+}
+
 int launcher_take_socket(void)
 {
     return osa_take_fd(&started.sock);

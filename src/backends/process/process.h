@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "base/loop.h"
 
+#include <sys/types.h>
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -36,6 +38,9 @@ struct process_backend_config {
  * Return: OSA_OK; FAILED_PRECONDITION: nothing here lets us execute it; RESOURCE_EXHAUSTED; INTERNAL.
  */
 OSA_MUST_CHECK enum osa_code process_backend_start_launcher(struct osa_error *err);
+
+/** process_backend_launcher() - Its pid; 0 when none runs. The launcher outlives the agent until all it ran is killed */
+pid_t process_backend_launcher(void);
 
 /**
  * process_backend_open() - The backend on the started launcher; waits for the end of its probes

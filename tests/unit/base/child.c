@@ -145,20 +145,22 @@ static void test_run_file(void **state)
     int second = -1;
     assert_false(osa_run_file_read(run_file, &read_self, &read_helper));
     assert_int_equal(read_self.pid, 0);
-    assert_int_equal(osa_run_file_take(run_file, &helper, &fd, &err), OSA_OK);
+    assert_int_equal(osa_run_file_take(run_file, &fd, &err), OSA_OK);
+    assert_true(osa_run_file_read(run_file, &read_self, &read_helper));
+    assert_int_equal(read_helper.pid, 0);
+    assert_int_equal(osa_run_file_helper(fd, &helper, &err), OSA_OK);
     assert_true(osa_child_mark_of(getpid(), &self));
     assert_true(osa_run_file_read(run_file, &read_self, &read_helper));
     assert_int_equal(read_self.pid, getpid());
     assert_int_equal(read_self.start, self.start);
     assert_int_equal(read_helper.pid, 4000000);
     assert_int_equal(read_helper.start, 77);
-    assert_int_equal(osa_run_file_take(run_file, &helper, &second, &err), OSA_FAILED_PRECONDITION);
+    assert_int_equal(osa_run_file_take(run_file, &second, &err), OSA_FAILED_PRECONDITION);
     assert_non_null(strstr(err.text, "is locked: another process runs already"));
     (void)close(fd);
     assert_false(osa_run_file_read(run_file, &read_self, &read_helper));
     assert_int_equal(read_helper.pid, 4000000); /* still to be waited for */
-    helper = (struct osa_child_mark){ 0 };
-    assert_int_equal(osa_run_file_take(run_file, &helper, &fd, &err), OSA_OK);
+    assert_int_equal(osa_run_file_take(run_file, &fd, &err), OSA_OK);
     assert_true(osa_run_file_read(run_file, &read_self, &read_helper));
     assert_int_equal(read_helper.pid, 0);
     (void)close(fd);

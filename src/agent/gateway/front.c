@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * From start to end of the front. Nothing of the workload runs before the gateway has said what it may
+ * do; the session comes after the main process, because it is what makes the sandbox ready.
+ */
+#include "agent/gateway/front.h"
+
+#include "agent/gateway/gateway.h"
+#include "agent/gateway/ssh.h"
+
+#include "base/child.h"
+#include "base/fd.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "policy/document.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Both ends ask each other; the gateway does so every 20 s. */
+#define KEEPALIVE_MS 10000
+
+static struct gateway *gateway_of(struct program *program)
+{
+    return OSA_CONTAINER_OF(program, struct gateway, program);
+}
+
+/* ---- the end ---- */
+
+static void finish(struct gateway *gateway)
+{
+    if (gateway->finishing)
+        return;
+    gateway->finishing = true;
+    program_end(&gateway->program);
+}
+
+static void on_main_exit(struct process_waiter *waiter, struct process *process)
+{
+    struct gateway *gateway = OSA_CONTAINER_OF(waiter, struct gateway, main_exit);
+    gateway->ended = true;
+    gateway->status = workload_status(&process->exit);
+    osa_log(OSA_LOG_INFO, "gateway", "the main process has ended",
+            OSA_I("status", gateway->status));
+    if (gateway->channel == NULL || gateway->finishing) {
+        finish(gateway);
+        return;
+    }
+    session_end(gateway);
+    report_exit(gateway, finish);
+}
+
+/*
+ * The first TERM is for the main process. Interactive shells ignore it and end of HUP, as at the loss
+ * of their terminal. The second kills; nobody is told then, for who sends it knows.
+ */
+static bool on_signalled(struct program *program)
+{
+    struct gateway *gateway = gateway_of(program);
+    struct osa_error err = { 0 };
+    if (gateway->main == NULL)
+        return true; /* the start looks at terms */
+    if (program->terms > 1 || gateway->ended) {
+        process_kill(gateway->main, 0, NULL);
+        finish(gateway);
+        return true;
+    }
+    (void)process_signal(gateway->main, SIGTERM, SIGNAL_GROUP, &err);
+    if (gateway->main_spec.tty)
+        (void)process_signal(gateway->main, SIGHUP, SIGNAL_GROUP, &err);
+    return true;
+}
+
+/* ---- the start ---- */
+
+static enum osa_code connect_gateway(struct gateway *gateway, struct osa_error *err)
+{
+    const struct gateway_config *config = gateway->config;
+    if (config->endpoint == NULL || config->sandbox_id == NULL)
+        return OSA_OK;
+    const struct rpc_channel_config channel = {
+        .loop = gateway->program.loop,
+        .target = config->endpoint,
+        .ca = config->tls_ca,
+        .cert = config->tls_cert,
+        .key = config->tls_key,
+        .server_name = config->tls_server_name,
+        .token_file = config->token == NULL ? config->token_file : NULL,
+        .plain_token = true, /* who set the endpoint up decided so */
+        .keepalive_ms = KEEPALIVE_MS,
+    };
+    enum osa_code code = rpc_channel_new(&channel, &gateway->channel, err);
+    if (code == OSA_OK && config->token != NULL)
+        code = rpc_channel_set_token(gateway->channel, config->token, err);
+    return code;
+}
+
+static enum osa_code fetch_policy(struct gateway *gateway, const struct policy_document **ret,
+                                  struct osa_error *err)
+{
+    const struct gateway_config *config = gateway->config;
+    OSA_AUTO(osa_free) char *text = NULL;
+    size_t len = 0;
+    if (config->policy_data != NULL) {
+        enum osa_code code =
+            osa_read_file(AT_FDCWD, config->policy_data, POLICY_MAX_TEXT_BYTES, &text, &len, err);
+        return code == OSA_OK ? policy_document_parse_yaml(text, len, config->policy_data, ret, err)
+                              : osa_wrap(err, "policy-data");
+    }
+    if (gateway->channel == NULL)
+        return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
+                        "Sandbox policy required: set OPENSHELL_SANDBOX_ID and OPENSHELL_ENDPOINT, "
+                        "or OPENSHELL_POLICY_RULES and OPENSHELL_POLICY_DATA");
+    return settings_fetch(gateway, ret, err);
+}
+
+static enum osa_code choose_user(struct gateway *gateway, struct osa_error *err)
+{
+    const char *uid = gateway->config->uid != NULL ? gateway->config->uid : "";
+    const char *gid = gateway->config->gid != NULL ? gateway->config->gid : "";
+    gateway->user = "";
+    if (uid[0] == '\0')
+        return OSA_OK;
+    if (gid[0] == '\0')
+        return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
+                        "OPENSHELL_SANDBOX_UID needs OPENSHELL_SANDBOX_GID");
+    /* An agent that is no root has one user to give, and needs not be told. */
+    if (geteuid() != 0 && strtoul(uid, NULL, 10) == geteuid())
+        return OSA_OK;
+    gateway->user = osa_arena_printf(&gateway->arena, "%s:%s", uid, gid);
+    return OSA_OK;
+}
+
+static enum osa_code make_sandbox(struct gateway *gateway, struct osa_error *err)
+{
+    const struct gateway_config *config = gateway->config;
+    const struct policy_document *policy = NULL;
+    if (fetch_policy(gateway, &policy, err) != OSA_OK || gateway->program.terms > 0) {
+        policy_document_unref(policy);
+        return gateway->program.terms > 0 ? osa_fail(err, OSA_CANCELLED, 0, "ended by a signal")
+                                          : err->code;
+    }
+    struct sandbox_request *request = sandbox_request_new();
+    struct osa_arena *arena = &request->arena;
+    request->policy = policy;
+    request->kind = config->runtime;
+    request->image = osa_arena_strdup(arena, config->image);
+    request->root = osa_arena_strdup(arena, config->root);
+    request->resources = config->limits;
+    request->workdir = osa_arena_strdup(arena, gateway->workdir);
+    request->user = osa_arena_strdup(arena, gateway->user);
+    request->seccomp_profile = osa_arena_strdup(arena, config->seccomp_profile);
+    request->min_isolation = config->min_isolation;
+    return program_first_sandbox(&gateway->program, request, err);
+}
+
+static enum osa_code tell_helper(const struct gateway *gateway, struct osa_error *err)
+{
+    struct osa_child_mark helper = { 0 };
+    if (gateway->run_fd < 0 || !osa_child_mark_of(program_launcher(), &helper))
+        return OSA_OK;
+    return osa_run_file_helper(gateway->run_fd, &helper, err);
+}
+
+static enum osa_code prepare(struct program *program, struct osa_error *err)
+{
+    struct gateway *gateway = gateway_of(program);
+    enum osa_code code;
+    if ((code = tell_helper(gateway, err)) != OSA_OK ||
+        (code = choose_user(gateway, err)) != OSA_OK ||
+        (code = connect_gateway(gateway, err)) != OSA_OK ||
+        (code = make_sandbox(gateway, err)) != OSA_OK ||
+        (code = workload_start(gateway, err)) != OSA_OK)
+        return code;
+    gateway->main_exit.exited = on_main_exit;
+    process_wait(gateway->main, &gateway->main_exit);
+    if (gateway->channel != NULL && !gateway->ended) {
+        session_start(gateway);
+        settings_watch(gateway);
+    }
+    return OSA_OK;
+}
+
+static void make_instance_id(struct gateway *gateway)
+{
+    uint8_t b[16];
+    osa_random(b, sizeof(b));
+    b[6] = (uint8_t)((b[6] & 0x0f) | 0x40); /* RFC 4122, section 4.4 */
+    b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
+    char *out = gateway->instance_id;
+    for (int i = 0; i < 16; i++) {
+        bool group = i == 4 || i == 6 || i == 8 || i == 10;
+        out += snprintf(out, 4, "%s%02x", group ? "-" : "", b[i]);
+    }
+}
+
+static enum osa_code start(struct gateway *gateway, struct osa_error *err)
+{
+    const struct gateway_config *config = gateway->config;
+    enum osa_code code = OSA_OK;
+    make_instance_id(gateway);
+    workload_user_env(gateway);
+    gateway->workdir = config->workdir != NULL ? config->workdir : "/";
+    if (config->run_file != NULL)
+        code = osa_run_file_take(config->run_file, &gateway->run_fd, err);
+    if (code == OSA_OK)
+        code = workload_main_spec(gateway, err);
+    return code == OSA_OK ? program_start(&gateway->program, err) : code;
+}
+
+static void done(struct gateway *gateway)
+{
+    /* Cancels what is under way, whose callbacks still find everything there. */
+    rpc_channel_free(gateway->channel);
+    sshd_end(gateway);
+    session_free(gateway);
+    settings_free(gateway);
+    report_free(gateway);
+    if (gateway->main != NULL)
+        process_wait_cancel(gateway->main, &gateway->main_exit);
+    process_unref(gateway->main);
+    program_done(&gateway->program);
+    osa_close_fd(&gateway->run_fd);
+    osa_arena_done(&gateway->arena);
+    gateway_config_free(gateway->config);
+}
+
+static int usage(struct gateway_config *config)
+{
+    struct osa_buf text;
+    osa_buf_init(&text, 65536);
+    if (config->version)
+        (void)osa_buf_addf(&text, "openshell-sandbox %s (openshell-agent)\n", OSA_VERSION);
+    else {
+        (void)osa_buf_addf(&text, "usage: openshell-sandbox [OPTIONS] [COMMAND…]\n"
+                                  "       openshell-agent sandbox [OPTIONS] [COMMAND…]\n\n");
+        gateway_config_help(80, &text);
+    }
+    (void)fputs(text.data != NULL ? text.data : "", stdout);
+    osa_buf_done(&text);
+    gateway_config_free(config);
+    return 0;
+}
+
+int gateway_main(int argc, const char *const *argv)
+{
+    static struct gateway gateway = { .program = { .prepare = prepare, .signalled = on_signalled },
+                                      .run_fd = -1 };
+    struct osa_error err = { 0 };
+    if (gateway_config_load(argc, argv, &gateway.config, &err) != OSA_OK) {
+        (void)fprintf(stderr, "openshell-sandbox: %s\n", err.text);
+        return 2;
+    }
+    if (gateway.config->help || gateway.config->version)
+        return usage(gateway.config);
+    if (gateway_config_agent(gateway.config, &gateway.program.config, &err) != OSA_OK) {
+        (void)fprintf(stderr, "openshell-sandbox: %s\n", err.text);
+        return 2;
+    }
+    (void)umask(077);
+    osa_log_setup(gateway.program.config->log_level, gateway.program.config->log_format,
+                  STDERR_FILENO);
+    osa_log(OSA_LOG_INFO, "gateway", "Starting sandbox",
+            OSA_S("sandbox", gateway.config->sandbox_id), OSA_S("version", OSA_VERSION));
+    enum osa_code code = start(&gateway, &err);
+    int status = 1;
+    if (code == OSA_OK) {
+        osa_loop_run(gateway.program.loop);
+        status = gateway.status;
+    } else {
+        (void)fprintf(stderr, "openshell-sandbox: %s\n", err.text);
+        program_stop_quickly(&gateway.program);
+    }
+    done(&gateway);
+    return status;
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The gateway's front: one sandbox, its main process, and a session with openshell-server through which
+ * it is used from afar. It answers to what drivers and pods expect of OpenShell's supervisor.
+ *
+ * Threads: everything runs on the loop thread.
+ */
+#pragma once
+
+#include "agent/gateway/config.h"
+#include "agent/process.h"
+#include "agent/program.h"
+#include "agent/sandbox.h"
+#include "base/clock.h"
+#include "rpc/client.h"
+
+#include "openshell/v1/supervisor.pb-c.h"
+
+#define GATEWAY(name) Openshell__V1__##name
+#define GATEWAY_INIT(name) OPENSHELL__V1__##name##__INIT
+#define GATEWAY_METHOD(name) "/openshell.v1.OpenShell/" name
+
+struct session;
+struct settings;
+struct exit_report;
+struct io_ssh_server;
+struct ssh_client;
+
+/**
+ * struct main_spec - The main process
+ * @argv: NULL-terminated; in the gateway's arena
+ */
+struct main_spec {
+    const char **argv;
+    size_t argc;
+    bool tty;
+};
+
+/**
+ * struct gateway - The front; one for the process
+ * @channel: NULL without a gateway
+ * @instance_id: of this run of the main process
+ * @user_env: of the sandbox's owner
+ * @workdir: absolute, "/" by default
+ * @status: exit status of this program, from the main process
+ */
+struct gateway {
+    struct program program;
+    struct gateway_config *config;
+    struct osa_arena arena;
+    int run_fd;
+    struct rpc_channel *channel;
+    char instance_id[40];
+    struct main_spec main_spec;
+    struct spec_pairs user_env;
+    const char *workdir;
+    const char *user;
+    struct process *main;
+    struct process_waiter main_exit;
+    bool ended;
+    bool finishing;
+    int status;
+    struct session *session;
+    struct settings *settings;
+    struct exit_report *report;
+    struct io_ssh_server *ssh; /* NULL until somebody comes */
+    struct ssh_client *ssh_clients;
+};
+
+/* ---- workload.c: what runs, and in which environment ---- */
+
+/** workload_main_spec() - Which main process? INVALID_ARGUMENT names the variable */
+OSA_MUST_CHECK enum osa_code workload_main_spec(struct gateway *gateway, struct osa_error *err);
+
+/** workload_user_env() - Read the owner's environment; what is not a JSON object counts as empty */
+void workload_user_env(struct gateway *gateway);
+
+/**
+ * workload_request() - A process in the sandbox, with the environment that sessions have
+ * @argv: NULL-terminated; copied
+ * @term: TERM; also says that it gets a terminal. NULL: pipes
+ * Return: for process_spawn()
+ */
+struct process_request *workload_request(const struct gateway *gateway, const char *const *argv,
+                                         const char *term);
+
+/** workload_start() - Start the main process; waits for it on the loop, before that runs */
+OSA_MUST_CHECK enum osa_code workload_start(struct gateway *gateway, struct osa_error *err);
+
+/** workload_status() - Exit status of a process: its code, 128 + signal, 124 after a timeout */
+int workload_status(const struct process_exit *exit);
+
+/* ---- settings.c: what the gateway configures ---- */
+
+/** settings_fetch() - Ask for the configuration before anything runs. @ret_policy: owned reference; retries for some 15 s */
+OSA_MUST_CHECK enum osa_code settings_fetch(struct gateway *gateway,
+                                            const struct policy_document **ret_policy,
+                                            struct osa_error *err);
+/** settings_watch() - Ask again and again from now on; acknowledge what is in force */
+void settings_watch(struct gateway *gateway);
+/** settings_free() - Stop asking. Without settings_fetch() it is fine. Its call must have ended: after rpc_channel_free() */
+void settings_free(struct gateway *gateway);
+
+/* ---- session.c: the session and its relays ---- */
+
+/** session_start() - Connect, and again whenever the connection is lost */
+void session_start(struct gateway *gateway);
+/** session_end() - The main process has ended: no more sessions. Running relays end with the channel */
+void session_end(struct gateway *gateway);
+/** session_free() - After rpc_channel_free() */
+void session_free(struct gateway *gateway);
+
+/**
+ * relay_open() - What a RelayOpen asks for
+ * @send: sends the RelayOpenResult; called once, maybe later
+ */
+void relay_open(struct gateway *gateway, const GATEWAY(RelayOpen) * open,
+                void (*send)(struct gateway *gateway, const GATEWAY(RelayOpenResult) * result));
+
+/**
+ * relay_connect() - Connect to a loopback port of the sandbox
+ * @done: gets a connected socket or an error; called once, maybe before this returns
+ */
+void relay_connect(struct gateway *gateway, const char *host, uint32_t port, stream_fn done,
+                   void *ctx);
+
+/* ---- report.c: the exit ---- */
+
+/** report_exit() - Tell the gateway with what the main process has ended; tries until it says yes */
+void report_exit(struct gateway *gateway, void (*done)(struct gateway *gateway));
+/** report_free() - After rpc_channel_free() */
+void report_free(struct gateway *gateway);

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What the gateway configures: the policy at the start, and what changes later. Files, Landlock and
+ * users are fixed for the life of a sandbox, so of a later policy only the network's part counts.
+ */
+#include "agent/gateway/gateway.h"
+
+#include "base/log.h"
+#include "policy/document.h"
+#include "wire/policy_wire.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ATTEMPTS 5
+#define CALL_NS (10 * OSA_NS_PER_SEC)
+#define FIRST_WAIT_NS OSA_NS_PER_SEC
+#define MAX_WAIT_NS (4 * OSA_NS_PER_SEC)
+#define HASH_BYTES 256
+
+typedef Openshell__Sandbox__V1__GetSandboxConfigRequest ConfigRequest;
+typedef Openshell__Sandbox__V1__GetSandboxConfigResponse Config;
+
+/**
+ * struct settings - @version, @hash, @revision: of the policy that is in force, or was found wrong
+ * @acknowledge: an answer about it is owed to the gateway
+ */
+struct settings {
+    struct gateway *gateway;
+    struct rpc_client_call *poll;
+    struct rpc_client_events poll_events;
+    struct rpc_client_call *ack;
+    struct rpc_client_events ack_events;
+    struct osa_timer timer;
+    uint32_t version;
+    uint64_t revision;
+    char hash[HASH_BYTES];
+    bool own;
+    bool acknowledge;
+    char problem[256];
+};
+
+static struct settings *settings_of(struct gateway *gateway)
+{
+    if (gateway->settings == NULL) {
+        gateway->settings = calloc(1, sizeof(*gateway->settings));
+        if (gateway->settings == NULL)
+            abort();
+        gateway->settings->gateway = gateway;
+    }
+    return gateway->settings;
+}
+
+static void remember(struct settings *settings, const Config *config)
+{
+    settings->version = config->version;
+    settings->revision = config->config_revision;
+    (void)snprintf(settings->hash, sizeof(settings->hash), "%s", config->policy_hash);
+    settings->own =
+        (int)config->policy_source == OPENSHELL__SANDBOX__V1__POLICY_SOURCE__POLICY_SOURCE_SANDBOX;
+    settings->acknowledge = settings->own && config->version > 0;
+}
+
+/* ---- the start ---- */
+
+static bool is_worth_retrying(enum osa_code code)
+{
+    return code == OSA_UNAVAILABLE || code == OSA_DEADLINE_EXCEEDED ||
+           code == OSA_RESOURCE_EXHAUSTED || code == OSA_ABORTED || code == OSA_INTERNAL ||
+           code == OSA_UNKNOWN;
+}
+
+static void on_waited(struct osa_timer *timer)
+{
+    (void)timer; /* the loop has run, which is all there was to wait for */
+}
+
+static void wait_ns(struct gateway *gateway, int64_t ns)
+{
+    struct osa_timer timer = { .fire = on_waited };
+    int64_t until = osa_deadline_after(ns);
+    osa_timer_arm(gateway->program.loop, &timer, until);
+    while (osa_now_ns() < until && gateway->program.terms == 0)
+        (void)osa_loop_run_once(gateway->program.loop, until);
+    osa_timer_disarm(&timer);
+}
+
+static enum osa_code ask(struct gateway *gateway, Config **ret, struct osa_error *err)
+{
+    ConfigRequest request = OPENSHELL__SANDBOX__V1__GET_SANDBOX_CONFIG_REQUEST__INIT;
+    request.sandbox_id = (char *)(uintptr_t)gateway->config->sandbox_id;
+    ProtobufCMessage *reply = NULL;
+    enum osa_code code = OSA_OK;
+    int64_t pause_ns = FIRST_WAIT_NS;
+    for (int attempt = 1; attempt <= ATTEMPTS && gateway->program.terms == 0; attempt++) {
+        code = rpc_client_unary(gateway->channel, GATEWAY_METHOD("GetSandboxConfig"), &request.base,
+                                &openshell__sandbox__v1__get_sandbox_config_response__descriptor,
+                                osa_deadline_after(CALL_NS), &reply, err);
+        if (code == OSA_OK) {
+            *ret = (Config *)reply;
+            return OSA_OK;
+        }
+        if (!is_worth_retrying(code) || attempt == ATTEMPTS)
+            break;
+        osa_log_error(OSA_LOG_WARN, "gateway", "the gateway does not answer; tried again", err,
+                      OSA_I("in_ms", pause_ns / OSA_NS_PER_MS));
+        wait_ns(gateway, pause_ns);
+        pause_ns = OSA_MIN(pause_ns * 2, (int64_t)MAX_WAIT_NS);
+    }
+    return osa_wrap(err, "GetSandboxConfig");
+}
+
+enum osa_code settings_fetch(struct gateway *gateway, const struct policy_document **ret_policy,
+                             struct osa_error *err)
+{
+    struct settings *settings = settings_of(gateway);
+    Config *config = NULL;
+    enum osa_code code = ask(gateway, &config, err);
+    if (code != OSA_OK)
+        return code;
+    if (config->policy == NULL) {
+        osa_log(OSA_LOG_INFO, "gateway", "the gateway has no policy; the built-in one holds",
+                OSA_S("sandbox", gateway->config->sandbox_id));
+        code = policy_document_default(ret_policy, err);
+    } else {
+        code = policy_from_wire(config->policy, "policy", ret_policy, err);
+    }
+    remember(settings, config);
+    openshell__sandbox__v1__get_sandbox_config_response__free_unpacked(config, NULL);
+    return code == OSA_OK ? code : osa_wrap(err, "the gateway's policy");
+}
+
+/* ---- acknowledgement ---- */
+
+static void on_ack_message(struct rpc_client_events *events, const ProtobufCMessage *response)
+{
+    (void)events;
+    (void)response;
+}
+
+static void on_ack_done(struct rpc_client_events *events, const struct rpc_status *status)
+{
+    struct settings *settings = OSA_CONTAINER_OF(events, struct settings, ack_events);
+    settings->ack = NULL;
+    if (status->error.code == OSA_OK)
+        return;
+    osa_log_error(OSA_LOG_WARN, "gateway", "the policy's state cannot be reported", &status->error,
+                  OSA_U("version", settings->version));
+    settings->acknowledge = is_worth_retrying(status->error.code); /* with the next poll */
+}
+
+static void acknowledge(struct settings *settings)
+{
+    GATEWAY(ReportPolicyStatusRequest) request = GATEWAY_INIT(REPORT_POLICY_STATUS_REQUEST);
+    bool failed = settings->problem[0] != '\0';
+    if (!settings->acknowledge || settings->ack != NULL)
+        return;
+    settings->acknowledge = false;
+    request.sandbox_id = (char *)(uintptr_t)settings->gateway->config->sandbox_id;
+    request.version = settings->version;
+    request.status = failed ? OPENSHELL__V1__POLICY_STATUS__POLICY_STATUS_FAILED
+                            : OPENSHELL__V1__POLICY_STATUS__POLICY_STATUS_LOADED;
+    request.load_error = settings->problem;
+    settings->ack = rpc_client_start(
+        settings->gateway->channel, GATEWAY_METHOD("ReportPolicyStatus"),
+        &openshell__v1__report_policy_status_response__descriptor, osa_deadline_after(CALL_NS),
+        /* wait_for_ready= */ false, &settings->ack_events);
+    (void)rpc_client_send(settings->ack, &request.base);
+    rpc_client_half_close(settings->ack);
+}
+
+/* ---- later ---- */
+
+static void on_config(struct rpc_client_events *events, const ProtobufCMessage *response)
+{
+    struct settings *settings = OSA_CONTAINER_OF(events, struct settings, poll_events);
+    const Config *config = (const Config *)response;
+    const struct policy_document *policy = NULL;
+    struct osa_error err = { 0 };
+    if (config->config_revision == settings->revision && config->version == settings->version &&
+        strcmp(config->policy_hash, settings->hash) == 0)
+        return;
+    bool same = strcmp(config->policy_hash, settings->hash) == 0;
+    remember(settings, config);
+    if (same || config->policy == NULL)
+        return;
+    settings->problem[0] = '\0';
+    if (policy_from_wire(config->policy, "policy", &policy, &err) != OSA_OK)
+        (void)snprintf(settings->problem, sizeof(settings->problem), "%s", err.text);
+    policy_document_unref(policy);
+    osa_log(OSA_LOG_INFO, "gateway", "the gateway has another policy",
+            OSA_U("version", config->version),
+            OSA_S("problem", err.code != OSA_OK ? err.text : NULL));
+}
+
+static void on_config_done(struct rpc_client_events *events, const struct rpc_status *status)
+{
+    struct settings *settings = OSA_CONTAINER_OF(events, struct settings, poll_events);
+    struct gateway *gateway = settings->gateway;
+    settings->poll = NULL;
+    if (gateway->ended || gateway->finishing)
+        return;
+    if (status->error.code != OSA_OK)
+        osa_log_error(OSA_LOG_DEBUG, "gateway", "the configuration cannot be read; tried again",
+                      &status->error);
+    acknowledge(settings);
+    osa_timer_arm(gateway->program.loop, &settings->timer,
+                  osa_deadline_after((int64_t)gateway->config->poll_s * OSA_NS_PER_SEC));
+}
+
+static void on_timer(struct osa_timer *timer)
+{
+    struct settings *settings = OSA_CONTAINER_OF(timer, struct settings, timer);
+    ConfigRequest request = OPENSHELL__SANDBOX__V1__GET_SANDBOX_CONFIG_REQUEST__INIT;
+    request.sandbox_id = (char *)(uintptr_t)settings->gateway->config->sandbox_id;
+    settings->poll = rpc_client_start(
+        settings->gateway->channel, GATEWAY_METHOD("GetSandboxConfig"),
+        &openshell__sandbox__v1__get_sandbox_config_response__descriptor,
+        osa_deadline_after(CALL_NS), /* wait_for_ready= */ false, &settings->poll_events);
+    (void)rpc_client_send(settings->poll, &request.base);
+    rpc_client_half_close(settings->poll);
+}
+
+void settings_watch(struct gateway *gateway)
+{
+    struct settings *settings = settings_of(gateway);
+    settings->poll_events =
+        (struct rpc_client_events){ .message = on_config, .done = on_config_done };
+    settings->ack_events =
+        (struct rpc_client_events){ .message = on_ack_message, .done = on_ack_done };
+    settings->timer.fire = on_timer;
+    acknowledge(settings);
+    osa_timer_arm(gateway->program.loop, &settings->timer,
+                  osa_deadline_after((int64_t)gateway->config->poll_s * OSA_NS_PER_SEC));
+}
+
+void settings_free(struct gateway *gateway)
+{
+    if (gateway->settings == NULL)
+        return;
+    osa_timer_disarm(&gateway->settings->timer);
+    free(gateway->settings);
+    gateway->settings = NULL;
+}
