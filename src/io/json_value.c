@@ -74,22 +74,6 @@ bool io_json_true(const struct json_t *object, const char *key)
     return json_is_true(json_object_get(object, key));
 }
 
-const char *io_json_string(const struct json_t *value)
-{
-    const char *text = json_string_value(value);
-    return text != NULL && strlen(text) == json_string_length(value) ? text : NULL;
-}
-
-bool io_json_is_bool(const struct json_t *value)
-{
-    return json_is_boolean(value);
-}
-
-bool io_json_is_object(const struct json_t *value)
-{
-    return json_is_object(value);
-}
-
 void io_json_each(struct json_t *object,
                   void (*fn)(void *ctx, const char *key, struct json_t *value), void *ctx)
 {

@@ -53,15 +53,6 @@ bool io_json_integer(const struct json_t *object, const char *key, int64_t *ret)
 /** io_json_true() - Is member @key true? */
 bool io_json_true(const struct json_t *object, const char *key);
 
-/** io_json_string() - The text of a string. Return: borrowed; NULL: no string, or a NUL in it */
-const char *io_json_string(const struct json_t *value);
-
-/** io_json_is_bool() - Is it true or false? */
-bool io_json_is_bool(const struct json_t *value);
-
-/** io_json_is_object() - Is it one? */
-bool io_json_is_object(const struct json_t *value);
-
 /** io_json_each() - Call @fn for each member of an object, in no order; what it gets is borrowed */
 void io_json_each(struct json_t *object,
                   void (*fn)(void *ctx, const char *key, struct json_t *value), void *ctx);

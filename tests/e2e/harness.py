@@ -5,6 +5,7 @@ The environment names what to test: OSA_BIN (folder of the programs), OSA_STATIC
 the static build), OSA_SOURCE (the checkout). What a test needs and this machine lacks ends it with
 77, which ctest counts as skipped.
 """
+import atexit
 import json
 import os
 import pathlib
@@ -48,22 +49,26 @@ def use_grpcio():
         os.execv(python, [python, *sys.argv])
 
 
-def stubs():
-    """Generate Python code from our .proto with grpcio's own protoc; returns (agent_pb2, stub, Status)."""
+def generate(*files):
+    """Generate Python code from .proto files of ours with grpcio's own protoc, and make it importable."""
     folder = tempfile.mkdtemp(prefix="osa-stubs-")
     from grpc_tools import protoc
     include = pathlib.Path(sys.modules["grpc_tools"].__file__).parent / "_proto"
     proto = SOURCE / "proto"
     code = protoc.main(["protoc", f"-I{proto}", f"-I{include}", f"--python_out={folder}",
-                        f"--grpc_python_out={folder}",
-                        "google/rpc/status.proto", "openshell/sandbox/v1/policy.proto",
-                        "openshell/agent/v1/agent.proto"])
+                        f"--grpc_python_out={folder}", *files])
     if code != 0:
         raise RuntimeError("grpcio's protoc refuses our .proto files")
     sys.path.insert(0, folder)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def stubs():
+    """Code for our API; returns (agent_pb2, stub, Status)."""
+    generate("google/rpc/status.proto", "openshell/sandbox/v1/policy.proto",
+             "openshell/agent/v1/agent.proto")
     from google.rpc import status_pb2
     from openshell.agent.v1 import agent_pb2, agent_pb2_grpc
-    shutil.rmtree(folder)
     return agent_pb2, agent_pb2_grpc.SandboxAgentStub, status_pb2.Status
 
 

@@ -51,7 +51,7 @@ FOREIGN = [
 ]
 
 PORTABLE = set("""
-    arpa/inet.h assert.h ctype.h dirent.h dlfcn.h errno.h fcntl.h ftw.h getopt.h grp.h ifaddrs.h
+    arpa/inet.h assert.h ctype.h dirent.h dlfcn.h errno.h fcntl.h fnmatch.h ftw.h getopt.h grp.h ifaddrs.h
     inttypes.h langinfo.h limits.h locale.h math.h net/if.h netdb.h netinet/in.h netinet/tcp.h
     poll.h pthread.h pwd.h regex.h sched.h semaphore.h setjmp.h signal.h spawn.h stdalign.h
     stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h stdnoreturn.h string.h

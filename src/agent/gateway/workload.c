@@ -64,7 +64,7 @@ static enum osa_code parse_spec(struct gateway *gateway, const char *text, size_
     enum osa_code code = OSA_OK;
     if (!io_json_integer(json, "version", &version) || version != 1)
         code = osa_fail(err, OSA_INVALID_ARGUMENT, 0, SPEC_VARIABLE ": version must be 1");
-    else if (!io_json_is_bool(io_json_member(json, "tty")))
+    else if (io_json_kind(io_json_member(json, "tty")) != IO_JSON_BOOL)
         code = osa_fail(err, OSA_INVALID_ARGUMENT, 0, SPEC_VARIABLE ": tty must be true or false");
     else
         code = read_command(gateway, io_json_member(json, "command"), err);
@@ -149,7 +149,8 @@ void workload_user_env(struct gateway *gateway)
         osa_arena_alloc(&gateway->arena, ENV_MAX * sizeof(*gateway->user_env.items));
     if (text == NULL)
         return;
-    if (io_json_parse(text, strlen(text), &json, &err) != OSA_OK || !io_json_is_object(json))
+    if (io_json_parse(text, strlen(text), &json, &err) != OSA_OK ||
+        io_json_kind(json) != IO_JSON_OBJECT)
         osa_log(OSA_LOG_WARN, "gateway", "OPENSHELL_USER_ENVIRONMENT is no JSON object; ignored",
                 OSA_U("bytes", strlen(text)));
     else

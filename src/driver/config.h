@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the driver was told: filled once by default < file < environment < flag, then const. */
+#pragma once
+
+#include "backends/backend.h"
+#include "base/log.h"
+#include "base/option.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/**
+ * struct driver_config - Options of openshell-driver; docs and bounds are in the table
+ * @options: owner of all strings and lists here
+ * @help, @version: print that and do nothing else; the other fields are not checked then
+ * @name:      under which the gateway knows this driver; the source of its events
+ * @socket:    where the gateway connects, without "unix:"
+ * @state_dir: absolute
+ * @agent:     the program openshell-agent
+ * @endpoint:  where sandboxes reach the gateway: http:// or https://
+ * @tls_ca, @tls_cert, @tls_key: given to agents for an https endpoint; NULL: none
+ * @runtime:   kind of a sandbox that neither it nor a rule decides for; RUNTIME_KIND_DEFAULT: the one
+ *             that agents have as theirs
+ * @rules:     as written, "CONDITIONS -> KINDS"; schedule_parse() reads them
+ * @capacity:  what all running sandboxes may have reserved; 0: no bound
+ * @listeners: IP:PORT that the gateway is asked to serve for sandboxes
+ * @user:      "UID:GID" as which sandboxes run
+ * @start_timeout_ns: from the start of an agent until it must serve
+ * @stop_grace_ns: between TERM and KILL
+ */
+struct driver_config {
+    struct osa_options *options; /* owned */
+    bool help;
+    bool version;
+    const char *config;
+
+    const char *name;
+    const char *socket;
+    const char *state_dir;
+    const char *agent;
+    const char *endpoint;
+    const char *tls_ca;
+    const char *tls_cert;
+    const char *tls_key;
+    const char *tls_server_name;
+    struct osa_strings listeners;
+
+    const char *default_image;
+    enum runtime_kind runtime;
+    struct osa_strings rules;
+    struct resources capacity;
+    uint32_t max_sandboxes;
+    const char *user;
+    int64_t start_timeout_ns;
+    int64_t stop_grace_ns;
+
+    enum osa_log_level log_level;
+    enum osa_log_format log_format;
+    const char *agent_log_level;
+};
+
+/**
+ * driver_config_load() - Read flags, environment and the file that they name
+ * @argc, @argv: without the program's name; borrowed for the call
+ * @ret_config: returned (free with driver_config_free)
+ * Return: OSA_OK; INVALID_ARGUMENT whose text begins with flag, variable or file:line; NOT_FOUND
+ * when the file is missing; RESOURCE_EXHAUSTED.
+ */
+OSA_MUST_CHECK enum osa_code driver_config_load(int argc, const char *const *argv,
+                                                struct driver_config **ret_config,
+                                                struct osa_error *err);
+
+/** driver_config_free() - NULL is fine */
+void driver_config_free(struct driver_config *config);
+
+/** driver_config_help() - Text of --help for a terminal of @width columns */
+void driver_config_help(unsigned width, struct osa_buf *out);
+
+/** driver_config_man() - The options as man(7) source, for openshell-driver(8) */
+void driver_config_man(struct osa_buf *out);
