@@ -199,6 +199,11 @@ class Pod:
         done = run(GRPCURL, "-plaintext", f"{self.address}:8086", "list", check=False)
         self.assertIn("answers health checks alone", done.stderr)
 
+    def test_1_metrics(self):
+        import urllib.request
+        with urllib.request.urlopen(f"http://{self.address}:9464/metrics", timeout=60) as reply:
+            self.assertIn(b"\nopenshell_agent_sandboxes 0\n", reply.read())
+
     def test_2_runs_a_command_confined(self):
         done = self.grpcurl("Spawn", {"spec": {"argv": [
             "/bin/sh", "-c", "id -u; cat /etc/shadow; cat /run/secrets/openshell-agent/token/token; "

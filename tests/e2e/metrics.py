@@ -74,6 +74,15 @@ class Metrics(unittest.TestCase):
         self.assertGreater(values["process_resident_memory_bytes", None], 1 << 20)
         self.assertGreater(values["process_open_fds", None], 3)
 
+    def test_dashboard_asks_for_what_there_is(self):
+        self.run_in_sandbox("/bin/true")
+        types, _ = self.read()
+        text = (harness.SOURCE / "deploy/grafana/openshell-agent.json").read_text()
+        asked = set(re.findall(r"\b(?:openshell_agent|process)_[a-z_]+", text))
+        self.assertGreater(len(asked), 8)
+        for name in asked:
+            self.assertIn(re.sub("_bucket$", "", name), types)
+
     def test_strangers_make_no_labels(self):
         subprocess.run([harness.need_tool("grpcurl"), "-plaintext", "-unix", "-import-path",
                         harness.SOURCE / "proto", "-proto", "grpc/health/v1/health.proto",

@@ -210,6 +210,17 @@ static double measure_cpu(struct cgroup *cg, int ms)
     return (double)(after.cpu_ns - before.cpu_ns) * 1000.0 / (double)(osa_now_ns() - from);
 }
 
+/* More wants to run than there are CPUs: then a limit is only an upper bound. */
+static bool host_is_busy(void)
+{
+    double load = 0;
+    assert_int_equal(getloadavg(&load, 1), 1);
+    if (load <= (double)sysconf(_SC_NPROCESSORS_ONLN))
+        return false;
+    print_message("the host is busy (load %.1f): not judged whether the limit is reached\n", load);
+    return true;
+}
+
 static void cpu_is_exact(void **state)
 {
     struct fixture *f = *state;
@@ -226,7 +237,7 @@ static void cpu_is_exact(void **state)
         if (got >= 250 * 0.95)
             break;
     }
-    assert_true(got >= 250 * 0.95);
+    assert_true(got >= 250 * 0.95 || host_is_busy());
     assert_int_equal(cgroup_set_limits(s, &(struct resources){ .cpu_millis = 100 }, &err), OSA_OK);
     got = measure_cpu(s, 2000);
     print_message("lowered to 100m: used %.1fm\n", got);
