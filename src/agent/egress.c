@@ -2,6 +2,7 @@
 #include "agent/egress.h"
 
 #include "agent/agent_internal.h"
+#include "agent/aliases.h"
 #include "agent/authority.h"
 #include "base/log.h"
 #include "egress/gate.h"
@@ -9,8 +10,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <utlist.h>
 
 #define VARIABLES_MAX 16
+
+struct question;
 
 /**
  * struct egress - Owned by its sandbox, which outlives it
@@ -18,9 +22,12 @@
  */
 struct egress {
     struct sandbox *sandbox;
+    struct question *questions; /* that are not answered yet */
     struct gate_events events;
     struct gate *gate;
     struct policy_live *policy;
+    const struct policy_document *doc; /* owned reference; what @aliases speak of */
+    struct aliases aliases;
     uint32_t version;
     char url[64];
     struct spec_pair variables[VARIABLES_MAX];
@@ -29,11 +36,16 @@ struct egress {
 
 /* ---- who ---- */
 
-/* A question to the backend; it may be answered when the gate is gone. */
+/* A question to the backend; it may be answered when the egress is gone. */
 struct question {
+    struct egress *egress; /* NULL then */
+    struct question *prev, *next;
     gate_peer_fn done;
     void *ctx;
 };
+
+/* More names than a policy gives one executable and its ancestors; further ones grant nothing. */
+#define NAMES_MAX 256
 
 static enum policy_reason reason_of(enum osa_code code)
 {
@@ -47,29 +59,57 @@ static enum policy_reason reason_of(enum osa_code code)
     }
 }
 
+/* The other names of an executable count like an ancestor's: whoever has the name has what it grants. */
+static size_t add_names(const struct aliases *aliases, const char *path, const char **names,
+                        size_t count)
+{
+    const char *name;
+    for (size_t at = 0; count < NAMES_MAX && (name = aliases_of(aliases, path, &at)) != NULL;)
+        names[count++] = name;
+    return count;
+}
+
+static void answer(const struct question *question, const struct door_owner *owner)
+{
+    const char *names[NAMES_MAX];
+    const struct aliases *aliases = &question->egress->aliases;
+    size_t count = 0;
+    for (size_t i = 0; owner->ancestors[i] != NULL && count < NAMES_MAX; i++)
+        names[count++] = owner->ancestors[i];
+    count = add_names(aliases, owner->exe, names, count);
+    for (size_t i = 0; owner->ancestors[i] != NULL; i++)
+        count = add_names(aliases, owner->ancestors[i], names, count);
+    const struct gate_peer peer = {
+        .pid = owner->pid, .exe = owner->exe, .ancestors = names, .ancestor_count = count
+    };
+    question->done(question->ctx, &peer, POLICY_REASON_NONE, NULL);
+}
+
 static void on_owner(void *ctx, const struct door_owner *owner, const struct osa_error *error)
 {
-    const struct question question = *(struct question *)ctx;
-    free(ctx);
-    if (error != NULL) {
-        question.done(question.ctx, NULL, reason_of(error->code), error->text);
-        return;
-    }
-    struct gate_peer peer = { .pid = owner->pid, .exe = owner->exe, .ancestors = owner->ancestors };
-    while (owner->ancestors[peer.ancestor_count] != NULL)
-        peer.ancestor_count++;
-    question.done(question.ctx, &peer, POLICY_REASON_NONE, NULL);
+    struct question *question = ctx;
+    if (question->egress != NULL)
+        DL_DELETE(question->egress->questions, question);
+    if (error != NULL || question->egress == NULL)
+        question->done(question->ctx, NULL,
+                       error != NULL ? reason_of(error->code) : POLICY_REASON_IDENTITY_FAILED,
+                       error != NULL ? error->text : "the sandbox has ended");
+    else
+        answer(question, owner);
+    free(question);
 }
 
 static void on_identify(struct gate_events *events, const struct sockaddr_storage *client,
                         const struct sockaddr_storage *proxy, gate_peer_fn done, void *ctx)
 {
-    struct sandbox *sandbox = OSA_CONTAINER_OF(events, struct egress, events)->sandbox;
+    struct egress *egress = OSA_CONTAINER_OF(events, struct egress, events);
+    struct sandbox *sandbox = egress->sandbox;
     const struct door_visit visit = { .client = *client, .proxy = *proxy };
     struct question *question = calloc(1, sizeof(*question));
     if (question == NULL)
         abort();
-    *question = (struct question){ .done = done, .ctx = ctx };
+    *question = (struct question){ .egress = egress, .done = done, .ctx = ctx };
+    DL_APPEND(egress->questions, question);
     sandbox->backend->ops->sandbox_owner(sandbox->handle, &visit, on_owner, question);
 }
 
@@ -147,6 +187,10 @@ static struct tls_authority *open_tls(struct sandbox *sandbox)
 enum osa_code egress_policy(struct egress *egress, const struct policy_document *doc,
                             struct osa_error *err)
 {
+    aliases_done(&egress->aliases);
+    policy_document_unref(egress->doc);
+    egress->doc = policy_document_ref(doc);
+    aliases_resolve(doc, egress->sandbox->request->root, &egress->aliases);
     enum osa_code code = policy_live_publish(egress->policy, doc, ++egress->version, err);
     if (egress->gate != NULL)
         gate_policy_changed(egress->gate);
@@ -198,6 +242,11 @@ void egress_close(struct egress *egress)
         return;
     gate_free(egress->gate);
     policy_live_free(egress->policy);
+    struct question *question;
+    DL_FOREACH(egress->questions, question)
+    question->egress = NULL;
+    aliases_done(&egress->aliases);
+    policy_document_unref(egress->doc);
     free(egress);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "policy/explain.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define DETAIL_MAX_BYTES 4096u
 /* An address that swallows packets must not eat the time of the others. */
 #define ATTEMPT_NS (5 * OSA_NS_PER_SEC)
 
@@ -151,25 +153,46 @@ void conn_describe(const struct conn *conn, struct policy_connection *ret)
     };
 }
 
-static void refuse_connection(struct conn *conn, enum policy_reason reason)
+/* What was found, then what would allow it, in one line. */
+static void refuse_in_words(struct conn *conn, const char *error, enum policy_reason reason,
+                            struct osa_buf *text, struct osa_buf *advice)
 {
-    char target[TARGET_TEXT_SIZE];
-    char detail[TARGET_TEXT_SIZE + 512];
-    const char *exe = conn->peer->exe != NULL ? conn->peer->exe : "an unknown program";
-    (void)snprintf(detail, sizeof(detail), "%.128s may not connect to %s: %s%s%s", exe,
-                   target_text(&conn->target, target), policy_reason_text(reason),
-                   conn->peer->detail[0] != '\0' ? ": " : "", conn->peer->detail);
-    conn_refuse(conn, 403, "policy_denied", policy_reason_name(reason), detail);
+    if (conn->peer->detail[0] != '\0')
+        (void)osa_buf_addf(text, ": %s", conn->peer->detail);
+    if (advice->len > 0)
+        (void)osa_buf_addf(text, "; %s", advice->data);
+    conn_refuse(conn, 403, error, policy_reason_name(reason),
+                text->len > 0 ? text->data : policy_reason_text(reason));
+    osa_buf_done(text);
+    osa_buf_done(advice);
 }
 
-static void refuse_destination(struct conn *conn, enum policy_reason reason, const char *what)
+static void refuse_connection(struct conn *conn, const struct policy_connection *connection)
 {
-    char target[TARGET_TEXT_SIZE];
-    char detail[TARGET_TEXT_SIZE + 256];
-    (void)snprintf(detail, sizeof(detail), "%s may not be reached: %s%s%s",
-                   target_text(&conn->target, target), policy_reason_text(reason),
-                   what[0] != '\0' ? ": " : "", what);
-    conn_refuse(conn, 403, "ssrf_denied", policy_reason_name(reason), detail);
+    struct osa_buf text;
+    struct osa_buf advice;
+    osa_buf_init(&text, DETAIL_MAX_BYTES);
+    osa_buf_init(&advice, DETAIL_MAX_BYTES);
+    policy_explain_connect(conn->engine, connection, &conn->grant, &text);
+    policy_advise_connect(conn->engine, connection, &conn->grant, &advice);
+    refuse_in_words(conn, "policy_denied", conn->grant.reason, &text, &advice);
+}
+
+/* @address: the one that will not do; NULL: none is needed to know, or none was found, for @why. */
+static void refuse_destination(struct conn *conn, enum policy_reason reason,
+                               const struct policy_address *address, const char *why)
+{
+    struct policy_connection connection;
+    struct osa_buf text;
+    struct osa_buf advice;
+    osa_buf_init(&text, DETAIL_MAX_BYTES);
+    osa_buf_init(&advice, DETAIL_MAX_BYTES);
+    conn_describe(conn, &connection);
+    policy_explain_guard(&connection, &conn->guard, reason, address, &text);
+    policy_advise_guard(&connection, &conn->guard, reason, &advice);
+    if (why[0] != '\0')
+        (void)osa_buf_addf(&text, ": %s", why);
+    refuse_in_words(conn, "ssrf_denied", reason, &text, &advice);
 }
 
 static void take_policy(struct conn *conn)
@@ -185,7 +208,7 @@ static bool decide(struct conn *conn)
     take_policy(conn);
     conn_describe(conn, &connection);
     if (!policy_connect(conn->engine, &connection, &conn->grant)) {
-        refuse_connection(conn, conn->grant.reason);
+        refuse_connection(conn, &connection);
         return false;
     }
     if (conn->tunnel && conn->grant.inspect && !conn->grant.tls_skip &&
@@ -211,7 +234,7 @@ static bool plan_guard(struct conn *conn)
     conn_describe(conn, &connection);
     if (policy_guard_plan(&connection, &conn->grant, conn->gate->config.gateway, &conn->guard))
         return true;
-    refuse_destination(conn, conn->guard.reason, "");
+    refuse_destination(conn, conn->guard.reason, NULL, "");
     return false;
 }
 
@@ -248,13 +271,12 @@ static bool check_addresses(struct conn *conn, const struct sockaddr_storage *ad
                             size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        char text[POLICY_ADDRESS_TEXT] = "";
         struct policy_address address = { 0 };
         enum policy_reason reason = POLICY_REASON_RESOLUTION;
         if (address_of(&addresses[i], &address))
             reason = policy_guard_check(&conn->guard, &address);
         if (reason != POLICY_REASON_NONE) {
-            refuse_destination(conn, reason, policy_address_text(&address, text));
+            refuse_destination(conn, reason, address.size > 0 ? &address : NULL, "");
             return false;
         }
     }
@@ -286,7 +308,7 @@ static void on_resolved(void *ctx, const struct sockaddr_storage *addresses, siz
     struct conn *conn = ctx;
     conn->query = NULL;
     if (error != NULL)
-        refuse_destination(conn, POLICY_REASON_RESOLUTION, error->text);
+        refuse_destination(conn, POLICY_REASON_RESOLUTION, NULL, error->text);
     else if (check_addresses(conn, addresses, count)) {
         dial(conn, addresses, count);
         return;

@@ -101,6 +101,20 @@ static bool read_target(struct conn *conn, struct exchange *e)
     return true;
 }
 
+/*
+ * policy.local is the proxy itself: a workload's view of its policy and a way to propose changes,
+ * which nobody can switch on here yet. Return: false, having answered.
+ */
+static bool answer_locally(struct conn *conn)
+{
+    if (conn->target.port != 80)
+        conn_reply(conn, 400, "invalid_policy_local_scheme", "policy.local speaks HTTP on port 80",
+                   NULL);
+    else
+        conn_reply(conn, 404, "feature_disabled", "policy proposals are not enabled", NULL);
+    return false;
+}
+
 bool exchange_begin(struct conn *conn, size_t len, const struct head *head)
 {
     struct exchange *e = exchange_of(conn);
@@ -131,7 +145,9 @@ bool exchange_begin(struct conn *conn, size_t len, const struct head *head)
     e->canonical = false;
     e->audit[0] = '\0';
     osa_buf_done(&e->body);
-    return read_target(conn, e);
+    if (!read_target(conn, e))
+        return false;
+    return conn->inside || strcmp(conn->target.host, "policy.local") != 0 || answer_locally(conn);
 }
 
 static void add_span(struct osa_buf *out, struct head_span span)

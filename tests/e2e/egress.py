@@ -217,7 +217,8 @@ network_policies:
         self.assertEqual((answer["error"], answer["reason"], answer["host"], answer["port"],
                           answer["binary"]),
                          ("policy_denied", "endpoint-miss", self.address, 1, "/usr/bin/curl"))
-        self.assertIn(f"/usr/bin/curl may not connect to {self.address}:1", answer["detail"])
+        self.assertIn(f"no rule lists {self.address}:1; add under network_policies",
+                      answer["detail"])
         self.assertIn("endpoint-miss", self.events("denied")[-1])
 
     def test_another_program_is_refused(self):
@@ -238,6 +239,17 @@ E""")
         out = self.run_in("cp /usr/bin/curl /tmp/osa-curl-$$ && "
                           f"/tmp/osa-curl-$$ -s {self.origin}/; rm /tmp/osa-curl-$$")
         self.assertEqual(json.loads(out)["reason"], "binary-miss")
+
+    def test_a_link_in_the_policy_is_as_good_as_what_it_leads_to(self):
+        if not os.path.islink("/usr/bin/python3"):
+            self.skipTest("python3 is no link here")
+        linked = self.agent.folder / "linked.yaml"
+        linked.write_text(self.policy.read_text().replace("/usr/bin/curl", "/usr/bin/python3"))
+        out = self.run_in(f"""exec /usr/bin/python3 - <<'E'
+import urllib.request
+print(urllib.request.urlopen("{self.origin}/linked").read().decode(), end="")
+E""", policy=linked)
+        self.assertEqual(out, "GET /linked 0\n")
 
     def test_loopback_and_metadata_of_the_host_are_out_of_reach(self):
         out = self.run_in("curl -s http://169.254.169.254/; curl -s http://[::ffff:127.0.0.1]:1/")

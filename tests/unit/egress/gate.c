@@ -660,6 +660,27 @@ static void test_upgrade(void **state)
     osa_close_fd(&fd);
 }
 
+static void test_policy_local(void **state)
+{
+    (void)state;
+    int fd = client();
+    say_text(fd,
+             "GET http://policy.local/v1/policy/current HTTP/1.1\r\nHost: policy.local\r\n\r\n");
+    hear_end(fd);
+    assert_int_equal(strncmp(heard, "HTTP/1.1 404 Not Found\r\n", 24), 0);
+    assert_non_null(strstr(heard,
+                           "{\"error\":\"feature_disabled\",\"detail\":\"policy proposals are "
+                           "not enabled\""));
+    osa_close_fd(&fd);
+    fd = client();
+    say_text(fd, "GET http://policy.local:81/ HTTP/1.1\r\nHost: policy.local\r\n\r\n");
+    hear_end(fd);
+    assert_int_equal(strncmp(heard, "HTTP/1.1 400 Bad Request\r\n", 26), 0);
+    assert_non_null(strstr(heard, "\"invalid_policy_local_scheme\""));
+    osa_close_fd(&fd);
+    assert_int_equal(rig.records, 0); /* neither identity nor policy was asked */
+}
+
 static void test_unreachable(void **state)
 {
     (void)state;
@@ -1102,7 +1123,7 @@ int main(void)
         CASE(test_bounds),       CASE(test_rest),          CASE(test_audit),
         CASE(test_json_rpc),     CASE(test_graphql),       CASE(test_websocket),
         CASE(test_inside_plain), CASE(test_inside_tls),    CASE(test_untrusted_server),
-        CASE(test_no_authority),
+        CASE(test_no_authority), CASE(test_policy_local),
     };
     return cmocka_run_group_tests_name("egress gate", tests, NULL, NULL);
 }
