@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent with boxes, over the double of a BoxLite server, driven by the command-line client.
+
+What the README shows with processes gives the same here; a client sees the kind only by asking.
+"""
+import concurrent.futures
+import json
+import subprocess
+import time
+import unittest
+import urllib.request
+
+import harness
+
+DOUBLE = harness.SOURCE / "tests/boxlite/double.py"
+KEY = "e2e-key"
+
+
+class Double:
+    def __init__(self, *arguments):
+        self.process = subprocess.Popen(["/usr/bin/python3", DOUBLE, "--api-key", KEY, *arguments],
+                                        stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        if not line:
+            if self.process.wait() == 77:
+                harness.skip("no pid namespace can be made here")
+            raise AssertionError("the double did not start")
+        self.url = f"http://127.0.0.1:{int(line)}"
+
+    def state(self):
+        with urllib.request.urlopen(f"{self.url}/double/state") as reply:
+            return json.load(reply)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+class BoxLite(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.double = Double()
+        cls.addClassCleanup(cls.double.stop)
+        cls.agent = cls.start_agent()
+        cls.addClassCleanup(lambda: cls.agent.stop())
+
+    @classmethod
+    def start_agent(cls, *arguments):
+        key = cls.double.process.pid
+        cls.key_file = f"/tmp/osa-boxlite-key-{key}"
+        with open(cls.key_file, "w") as file:
+            file.write(KEY + "\n")
+        return harness.Agent("--runtime", "boxlite", "--boxlite-key-file", cls.key_file, *arguments,
+                             env={"BOXLITE_URL": cls.double.url})
+
+    def ctl(self, *arguments, stdin=None, binary=False):
+        return subprocess.run([harness.BIN / "openshell-agentctl", "--address", f"unix:{self.agent.socket}",
+                               *arguments], input=stdin, capture_output=True, text=not binary, timeout=60)
+
+    def test_info(self):
+        text = self.ctl("info", "--json")
+        self.assertEqual(text.returncode, 0, text.stderr)
+        kinds = {entry["kind"]: entry for entry in json.loads(text.stdout)["runtimes"]}
+        box = kinds["RUNTIME_KIND_BOXLITE"]
+        self.assertTrue(box["available"])
+        self.assertEqual(box["serverUrl"], self.double.url)
+        self.assertEqual(box["serverVersion"], "0.10")
+        self.assertIn("tty", box["capabilities"])
+        self.assertEqual(box["isolation"]["level"], "ISOLATION_LEVEL_VM")
+
+    def test_run(self):
+        done = self.ctl("run", "--", "sh", "-c", "echo out; echo err >&2; exit 3")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (3, "out\n", "err\n"))
+        self.assertEqual(self.double.state()["boxes"], [])
+
+    def test_bytes(self):
+        data = bytes(range(256)) * 1000
+        done = self.ctl("run", "-i", "cat", stdin=data, binary=True)
+        self.assertEqual((done.returncode, done.stdout), (0, data))
+
+    def test_confined(self):
+        done = self.ctl("run", "cat", "/etc/shadow")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("Permission denied", done.stderr)
+
+    def test_timeout(self):
+        done = self.ctl("run", "--timeout", "500ms", "sleep", "60")
+        self.assertEqual(done.returncode, 124, done.stderr)
+
+    def test_signals_by_name(self):
+        sandbox = self.ctl("sandbox", "create").stdout.strip()
+        process = self.ctl("run", "--sandbox", sandbox, "--detach", "sleep", "60").stdout.strip()
+        self.assertEqual(self.ctl("signal", "STOP", process).returncode, 0)
+        self.assertEqual(self.ctl("signal", "RTMIN+3", process).returncode, 0)
+        self.assertEqual(self.ctl("signal", "CONT", process).returncode, 0)
+        waited = self.ctl("wait", process)
+        self.assertEqual(waited.returncode, 128 + 37, waited.stdout + waited.stderr)
+        self.assertEqual(self.ctl("sandbox", "rm", sandbox).returncode, 0)
+        self.assertEqual(self.double.state()["boxes"], [])
+
+    def test_twenty_at_once(self):
+        with concurrent.futures.ThreadPoolExecutor(20) as pool:
+            runs = [pool.submit(self.ctl, "run", "echo", str(i)) for i in range(20)]
+            while not all(run.done() for run in runs):
+                begin = time.monotonic()
+                self.assertEqual(self.ctl("ps").returncode, 0)  # no call waits for a box
+                self.assertLess(time.monotonic() - begin, 10)
+        self.assertEqual(sorted(run.result().stdout for run in runs), sorted(f"{i}\n" for i in range(20)))
+
+    def test_crash_and_successor(self):
+        created = self.ctl("sandbox", "create")
+        self.assertEqual(created.returncode, 0, created.stderr)
+        agent = type(self).agent
+        self.assertEqual(len(self.double.state()["boxes"]), 1)
+        state = f"{agent.folder}-kept"
+        other = harness.Agent("--runtime", "boxlite", "--boxlite-key-file", self.key_file,
+                              "--boxlite-url", self.double.url, "--state-dir", state)
+        subprocess.run([harness.BIN / "openshell-agentctl", "--address", f"unix:{other.socket}", "sandbox",
+                        "create"], check=True, capture_output=True, timeout=60)
+        self.assertEqual(len(self.double.state()["boxes"]), 2)
+        other.stop(harness.signal.SIGKILL)
+        self.assertEqual(len(self.double.state()["boxes"]), 2)
+        successor = harness.Agent("--runtime", "boxlite", "--boxlite-key-file", self.key_file,
+                                  "--boxlite-url", self.double.url, "--state-dir", state)
+        self.assertEqual(len(self.double.state()["boxes"]), 1)  # the crashed one's is gone, ours is not
+        successor.stop()
+        self.assertEqual(self.ctl("sandbox", "rm", created.stdout.strip()).returncode, 0)
+
+    def test_key_is_nowhere(self):
+        self.ctl("run", "true")
+        self.assertNotIn(KEY, self.agent.log())
+        with open(f"/proc/{self.agent.process.pid}/cmdline") as file:
+            self.assertNotIn(KEY, file.read())
+
+
+class NoServer(unittest.TestCase):
+    def test_said_so(self):
+        agent = harness.Agent("--runtime", "boxlite", "--boxlite-url", "http://127.0.0.1:1")
+        try:
+            done = subprocess.run([harness.BIN / "openshell-agentctl", "--address", f"unix:{agent.socket}",
+                                   "run", "true"], capture_output=True, text=True, timeout=60)
+            self.assertEqual(done.returncode, 125, done.stderr)
+            self.assertIn("runtime boxlite is not available here", done.stderr)
+        finally:
+            agent.stop()
+
+
+harness.main()
