@@ -11,7 +11,7 @@ export CMAKE_C_COMPILER_LAUNCHER ?= ccache
 export CMAKE_CXX_COMPILER_LAUNCHER ?= ccache
 endif
 
-.PHONY: all run test bench fmt tidy fuzz sbom install clean setup help
+.PHONY: all run test nightly bench fmt tidy fuzz sbom install clean setup help
 .DEFAULT_GOAL := all
 
 all: setup preset-release ## build the release into build/release/bin/
@@ -33,6 +33,9 @@ run: all ## build, start the agent and run a real command through it
 
 test: ## run every test
 	@scripts/test.sh
+
+nightly: ## run what takes hours: races 100,000 times, guests, long fuzzing
+	@scripts/nightly.sh
 
 bench: ## measure, and rewrite docs/performance.md
 	@scripts/setup.sh bench

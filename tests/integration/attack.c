@@ -338,6 +338,19 @@ static unsigned judge_attack(const struct isolation *isolation, size_t index, co
     return wrong;
 }
 
+/* What shell() sets, and how often races are tried. */
+static strlist race_env(void)
+{
+    static char text[64];
+    static const char *const plain[] = { "PATH=/usr/bin:/bin", "LANG=C", NULL };
+    static const char *const longer[] = { "PATH=/usr/bin:/bin", "LANG=C", text, NULL };
+    const char *rounds = getenv("OSA_RACE_ROUNDS");
+    if (rounds == NULL)
+        return plain;
+    (void)snprintf(text, sizeof(text), "OSA_RACE_ROUNDS=%s", rounds);
+    return longer;
+}
+
 static void attack_table(void **state)
 {
     (void)state;
@@ -359,6 +372,7 @@ static void attack_table(void **state)
         const char *const argv[] = { attacker, id, argument_of(attacks[i].id), NULL };
         struct process_spec process = shell("");
         process.argv = argv;
+        process.env = race_env();
         unsigned before = box.denied;
         launch(&box, &seen, &process);
         assert_non_null(seen.process);
