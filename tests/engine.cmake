@@ -8,7 +8,7 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
   osa_test(unit process/audit_record osa_backend_process)
   osa_test(unit process/carve osa_backend_process)
   foreach(name process_copy process_denials process_engine process_confine process_limits
-          process_door)
+          process_door process_without)
     osa_test(integration ${name} process_fixture)
     foreach(level full rootless)
       add_test(NAME integration.${name}.${level} COMMAND test_integration_${name} ${level})

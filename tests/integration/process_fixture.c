@@ -62,14 +62,22 @@ bool fixture_level(int argc, char **argv)
     return false;
 }
 
+enum osa_code fixture_try_open(struct osa_error *err)
+{
+    const struct process_backend_config config = { .max_isolation = level };
+    enum osa_code code = policy_document_default(&policy, err);
+    if (code == OSA_OK)
+        code = process_backend_start_launcher(err);
+    if (code == OSA_OK)
+        code = osa_loop_new(&loop, err);
+    return code == OSA_OK ? process_backend_open(loop, &config, &backend, err) : code;
+}
+
 int fixture_open(void **state)
 {
     (void)state;
     struct osa_error err;
-    const struct process_backend_config config = { .max_isolation = level };
-    if (policy_document_default(&policy, &err) != OSA_OK ||
-        process_backend_start_launcher(&err) != OSA_OK || osa_loop_new(&loop, &err) != OSA_OK ||
-        process_backend_open(loop, &config, &backend, &err) != OSA_OK) {
+    if (fixture_try_open(&err) != OSA_OK) {
         print_error("fixture: %s\n", err.text);
         return -1;
     }

@@ -55,6 +55,9 @@ bool fixture_level(int argc, char **argv);
 int fixture_open(void **state);
 int fixture_close(void **state);
 
+/** fixture_try_open() - As fixture_open() on a host that may refuse, or give less than the level. Return: why not */
+enum osa_code fixture_try_open(struct osa_error *err);
+
 /** fixture_backend() - The open backend */
 struct backend *fixture_backend(void);
 

@@ -40,6 +40,23 @@ class Lint(unittest.TestCase):
         code, out = self.lint(script)
         self.assertEqual(code, 0, out)
 
+    def test_hostile_inputs(self):
+        self.write("tests/attack/a.c", SPDX + '    { 2, "descriptors", descriptors },\n')
+        self.write("tests/unit/a.c", SPDX + "static void test_argv(void **state);\n")
+        rows = {n: "attack 2" if n == 2 else "`tests/unit/a.c` test_argv" for n in [*range(1, 56), 75, 76]}
+        table = lambda: "".join(f"| {n} | input | {cell} |\n" for n, cell in rows.items())
+        self.write("docs/hostile-inputs.md", table())
+        self.passes("hostile_inputs.py")
+        for number, cell, expected in ((3, "`tests/unit/a.c` test_env", "3: there is no tests/unit/a.c test_env"),
+                                       (4, "`tests/unit/b.c`", "4: there is no tests/unit/b.c"),
+                                       (5, "attack 5", "5: there is no attack 5"),
+                                       (6, "nothing yet", "6: names no test")):
+            good = rows[number]
+            rows[number] = cell
+            self.write("docs/hostile-inputs.md", table())
+            self.finds("hostile_inputs.py", expected)
+            rows[number] = good
+
     def test_include_upwards(self):
         self.passes("includes.py")
         self.write("src/rpc/a.h", SPDX)
