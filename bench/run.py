@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure everything in one run and write docs/performance.md: run.py [SECTION…]
 
-Sections: start, spawn, density, unary, stream. Absolute numbers are those of the machine; what is
+Sections: start, spawn, density, unary, stream, policy. Absolute numbers are those of the machine; what is
 compared was measured within the same minute, and the ratios are what the project promises. A
 comparison that is not installed here, or does not run, is left out and named.
 """
@@ -253,6 +253,23 @@ class Bench:
         self.note(f"Five processes that wrote 200 MiB each with nobody reading: the agent grew by "
                   f"{stalled:.1f} MiB (1 MiB of output is kept for each).")
 
+    def opa_ns(self, opa):
+        rule = {"binaries": [{"path": "/usr/bin/app"}, {"path": "/opt/*/bin/*"}]}
+        endpoint = {"ports": [443], "protocol": "rest",
+                    "rules": [{"allow": {"method": "GET", "path": "/docs/**"}},
+                              {"allow": {"method": "GET", "path": "/repos/*/issues/*"}}],
+                    "deny_rules": [{"method": "*", "path": "/repos/*/keys"}]}
+        question = {"document": 0, "host": "l77.acme.test", "port": 443, "binary": "/usr/bin/app",
+                    "ancestors": ["/usr/bin/bash", "/usr/local/bin/agent"],
+                    "request": {"method": "GET", "path": "/repos/agent/issues/1234", "query": {"page": ["2"]}}}
+        document = {f"r{i:04}": rule | {"endpoints": [endpoint | {"host": f"l{i}.acme.test"}]} for i in range(1000)}
+        asked = self.folder / "opa.json"
+        asked.write_text(json.dumps({"documents": [document], "questions": [question]}))
+        result = json.loads(run(opa, "bench", "--format", "json", "--count", "1", "--data",
+                                SOURCE / "tests/data/policy/decisions.rego", "--input", asked,
+                                "data.decisions.answers"))
+        return result["T"] / result["N"]
+
     def policy(self):
         words = {"connect-exact": "connection, host as it is written",
                  "connect-star": "connection, host under a *, executable under a *",
@@ -263,6 +280,12 @@ class Bench:
         lines = [line.split() for line in run(BIN / "bench_policy").splitlines()]
         rows = [(words[name], p50, p99) for name, p50, p99 in lines if name in words]
         self.table("Policy decisions, 1,000 rules", ("decision", "p50 ns", "p99 ns"), rows)
+        opa = shutil.which("opa")
+        if opa is None:
+            self.left_out.append("the same question to OPA (opa is not installed)")
+        else:
+            self.note(f"OPA answers the REST question in {self.opa_ns(opa) / 1e6:.0f} ms, from "
+                      "tests/data/policy/decisions.rego over 1,000 such rules.")
         load, compile_ = (next(int(p50) / 1e6 for name, p50, _ in lines if name == wanted)
                           for wanted in ("load", "compile"))
         self.note(f"Reading and checking that document takes {load:.0f} ms, compiling it {compile_:.0f} ms.")

@@ -17,6 +17,7 @@ grpcurl_version=v1.9.4
 ghz_version=v0.121.0
 ziglang_version=0.17.1
 grpcio_version=1.76.0
+opa_version=v1.9.0
 helm_version=v3.16.4
 kubernetes_validate_version=1.37.0
 # grpcurl's go.mod asks for 1.25; older Go commands fetch this one as the module that it is.
@@ -165,6 +166,7 @@ install_packages "${packages[@]}"
 if [ "$level" != build ]; then
     go_tool grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl $grpcurl_version
     go_tool helm helm.sh/helm/v3/cmd/helm $helm_version
+    go_tool opa github.com/open-policy-agent/opa $opa_version
     python_client
     zig_compiler
 fi

@@ -30,7 +30,8 @@ enum {
  * struct policy_target - A request target, made canonical
  * @path:  in the caller's room, NUL-terminated; what rules see and what goes upstream
  * @query: in the caller's target, without '?', byte for byte; @has_query tells "/a?" from "/a"
- * @encoded_slash: the path has a %2F, which policy_route() must allow
+ * @encoded_slash: the path was sent with a %2F, be it in parameters that are taken off; policy_route()
+ *         must allow it
  */
 struct policy_target {
     struct policy_text path;
