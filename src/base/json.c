@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/json.h"
 
+#include "base/utf8.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -47,26 +49,6 @@ void osa_json_close(struct osa_json *json, char bracket)
     json->empty = false;
 }
 
-size_t osa_utf8_length(const char *text, size_t len)
-{
-    const unsigned char *p = (const unsigned char *)text;
-    if (len == 0)
-        return 0;
-    if (p[0] < 0x80)
-        return 1;
-    size_t need = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-    if (p[0] < 0xc2 || p[0] > 0xf4 || len < need)
-        return 0;
-    for (size_t i = 1; i < need; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    /* Overlong forms, surrogates, beyond U+10FFFF: RFC 3629 section 4. */
-    bool bad = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-               (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f);
-    return bad ? 0 : need;
-}
-
 static void add_character(struct osa_buf *out, const char *p, size_t len)
 {
     unsigned char c = (unsigned char)*p;
@@ -78,8 +60,8 @@ static void add_character(struct osa_buf *out, const char *p, size_t len)
         (void)osa_buf_add(out, "\\n", 2);
     else if (c == '\t')
         (void)osa_buf_add(out, "\\t", 2);
-    else if (c < 0x20 || c == 0x7f)
-        (void)osa_buf_addf(out, "\\u%04x", c);
+    else if (osa_utf8_is_obeyed(osa_utf8_point(p, len))) /* people read JSON on terminals, too */
+        (void)osa_buf_addf(out, "\\u%04x", (unsigned)osa_utf8_point(p, len));
     else
         (void)osa_buf_add(out, p, len);
 }

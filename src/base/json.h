@@ -45,6 +45,3 @@ void osa_json_double(struct osa_json *json, double value);
 void osa_json_bool(struct osa_json *json, bool value);
 /** osa_json_null() - null */
 void osa_json_null(struct osa_json *json);
-
-/** osa_utf8_length() - Bytes of the character at @text: 1 to 4; 0 when it is not well-formed UTF-8 */
-size_t osa_utf8_length(const char *text, size_t len);

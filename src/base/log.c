@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -64,40 +65,23 @@ static void putf(struct line *line, const char *fmt, ...)
         put(line, piece, OSA_MIN((size_t)len, sizeof(piece) - 1));
 }
 
-/*
- * JSON string escapes, which the text format uses too. Bytes of 0x80 and above pass only as part of
- * UTF-8 that a terminal cannot act on: C1 controls and broken sequences become \u00xx.
- */
-static size_t utf8_len(const unsigned char *s)
-{
-    if (s[0] >= 0xc2 && s[0] <= 0xdf && (s[1] & 0xc0) == 0x80)
-        return s[0] == 0xc2 && s[1] < 0xa0 ? 0 : 2;
-    if ((s[0] & 0xf0) == 0xe0 && (s[1] & 0xc0) == 0x80 && (s[2] & 0xc0) == 0x80)
-        return (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0) ? 0 : 3;
-    if (s[0] >= 0xf0 && s[0] <= 0xf4 && (s[1] & 0xc0) == 0x80 && (s[2] & 0xc0) == 0x80 &&
-        (s[3] & 0xc0) == 0x80)
-        return (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90) ? 0 : 4;
-    return 0;
-}
-
+/* JSON string escapes, which the text format uses too; broken sequences become \u00xx, byte by byte. */
 static void put_escaped(struct line *line, const char *text)
 {
-    for (const unsigned char *s = (const unsigned char *)text; *s != '\0';) {
-        size_t multi = *s >= 0x80 ? utf8_len(s) : 0;
-        if (multi > 0) {
-            put(line, (const char *)s, multi);
-            s += multi;
-            continue;
-        }
-        if (*s == '"' || *s == '\\')
-            putf(line, "\\%c", *s);
-        else if (*s == '\n')
+    size_t len = strlen(text);
+    for (size_t i = 0; i < len;) {
+        size_t step = osa_utf8_length(text + i, len - i);
+        uint32_t point =
+            step > 0 ? osa_utf8_point(text + i, step) : (uint32_t)(unsigned char)text[i];
+        if (point == '"' || point == '\\')
+            putf(line, "\\%c", (int)point);
+        else if (point == '\n')
             puts_line(line, "\\n");
-        else if (*s < 0x20 || *s >= 0x7f)
-            putf(line, "\\u%04x", *s);
+        else if (step == 0 || osa_utf8_is_obeyed(point))
+            putf(line, "\\u%04x", (unsigned)point);
         else
-            put(line, (const char *)s, 1);
-        s++;
+            put(line, text + i, step);
+        i += step > 0 ? step : 1;
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/text.h"
 
-#include "base/json.h"
+#include "base/utf8.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -12,29 +12,12 @@
 #define GAP 2
 #define MAX_COLUMNS 16
 
-static uint32_t code_point(const char *text, size_t len)
-{
-    const unsigned char *p = (const unsigned char *)text;
-    static const unsigned char masks[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
-    uint32_t point = p[0] & masks[len];
-    for (size_t i = 1; i < len; i++)
-        point = point << 6 | (p[i] & 0x3f);
-    return point;
-}
-
-/* U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069: Unicode Standard Annex 9. */
-static bool is_bidi_control(uint32_t point)
-{
-    return point == 0x200e || point == 0x200f || (point >= 0x202a && point <= 0x202e) ||
-           (point >= 0x2066 && point <= 0x2069);
-}
-
 void cli_text_escape(struct osa_buf *out, const char *text)
 {
     size_t len = strlen(text);
     for (size_t i = 0; i < len;) {
         size_t step = osa_utf8_length(text + i, len - i);
-        uint32_t point = step > 0 ? code_point(text + i, step) : 0;
+        uint32_t point = step > 0 ? osa_utf8_point(text + i, step) : 0;
         if (step == 0)
             (void)osa_buf_addf(out, "\\x%02x", (unsigned char)text[i]);
         else if (point == '\n')
@@ -43,7 +26,7 @@ void cli_text_escape(struct osa_buf *out, const char *text)
             (void)osa_buf_addf(out, "\\t");
         else if (point < 0x20 || (point >= 0x7f && point < 0xa0))
             (void)osa_buf_addf(out, "\\x%02x", (unsigned)point);
-        else if (is_bidi_control(point))
+        else if (osa_utf8_is_obeyed(point))
             (void)osa_buf_addf(out, "\\u%04x", (unsigned)point);
         else
             (void)osa_buf_add(out, text + i, step);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "egress/head.h"
 
-#include "base/json.h"
+#include "base/utf8.h"
 
 #include <string.h>
 #include <strings.h>

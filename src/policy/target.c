@@ -4,7 +4,7 @@
  * what follows a ';', and is then dropped, taken back, or written out with the few bytes encoded
  * that need it. Nothing is decoded twice.
  */
-#include "base/json.h"
+#include "base/utf8.h"
 #include "policy/query.h"
 #include "policy/request.h"
 

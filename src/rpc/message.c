@@ -10,6 +10,8 @@
  * they have a oneof (it fails) and where they are members of one (the first is lost).
  */
 #include "rpc/message.h"
+
+#include "base/utf8.h"
 #include "rpc/message_internal.h"
 #include "rpc/wire.h"
 
@@ -56,36 +58,13 @@ static enum osa_code refuse(struct scan *scan, const struct frame *frame, enum o
     return code;
 }
 
-/* What RFC 3629 allows: no overlong form, no surrogate, nothing above U+10FFFF. */
-static size_t utf8_sequence(const uint8_t *s, size_t left)
-{
-    static const struct {
-        uint8_t first_min, first_max, second_min, second_max, len;
-    } forms[] = {
-        { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
-        { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
-        { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
-    };
-    for (size_t i = 0; i < OSA_ARRAY_LEN(forms); i++) {
-        if (s[0] < forms[i].first_min || s[0] > forms[i].first_max)
-            continue;
-        if (left < forms[i].len || s[1] < forms[i].second_min || s[1] > forms[i].second_max)
-            return 0;
-        for (size_t k = 2; k < forms[i].len; k++)
-            if ((s[k] & 0xc0) != 0x80)
-                return 0;
-        return forms[i].len;
-    }
-    return 0;
-}
-
 static enum osa_code scan_string(struct scan *scan, const struct frame *frame, const uint8_t *s,
                                  size_t len)
 {
     for (size_t i = 0; i < len;) {
         if (s[i] == 0)
             return refuse(scan, frame, OSA_INVALID_ARGUMENT, "contains a NUL byte");
-        size_t step = s[i] < 0x80 ? 1 : utf8_sequence(s + i, len - i);
+        size_t step = osa_utf8_length((const char *)s + i, len - i);
         if (step == 0)
             return refuse(scan, frame, OSA_INVALID_ARGUMENT, "is not valid UTF-8");
         i += step;

@@ -2,7 +2,7 @@
 /* Source: POSIX.1-2017, pax, "ustar Interchange Format" and "pax Header Block". */
 #include "tar/format.h"
 
-#include "base/json.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <inttypes.h>

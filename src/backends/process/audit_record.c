@@ -5,8 +5,8 @@
  */
 #include "backends/process/audit_record.h"
 
-#include "base/json.h"
 #include "base/macros.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -10,8 +10,8 @@
 #include "backends/defer.h"
 #include "backends/process/internal.h"
 #include "base/fd.h"
-#include "base/json.h"
 #include "base/linux_sys.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <signal.h>
