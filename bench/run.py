@@ -291,6 +291,20 @@ class Bench:
         self.note(f"Reading and checking that document takes {load:.0f} ms, compiling it {compile_:.0f} ms.")
 
 
+    def egress(self):
+        got = json.loads(run(BIN / "bench_egress", "6000", "10000"))
+        self.table("Egress proxy, beside a bare splice relay on the same loop",
+                   ("what", "direct", "bare relay", "proxy"), [
+                       ("tunnel, MiB/s", "", f"{got['relay_mib_s']}",
+                        f"{got['tunnel_mib_s']} ({got['tunnel_of_relay']:.2f} of the relay)"),
+                       ("one byte there and back, p50 µs", f"{got['echo_direct_us']}",
+                        f"{got['echo_relay_us']}", f"{got['echo_tunnel_us']}"),
+                       ("small request on a kept connection, p50 µs", f"{got['request_direct_us']}",
+                        "", f"{got['request_proxy_us']}")])
+        self.note(f"{got['idle_tunnels']:,} idle tunnels take {got['idle_tunnel_bytes']:.0f} bytes of the "
+                  "agent's own memory each.")
+
+
 HEAD = """# Performance
 
 Written by `make bench` ({when}; {cpus} × {cpu}, Linux {kernel}). One run, everything side by side: the
@@ -300,7 +314,7 @@ method.
 
 
 def main():
-    sections = sys.argv[1:] or ["start", "spawn", "density", "unary", "stream", "policy"]
+    sections = sys.argv[1:] or ["start", "spawn", "density", "unary", "stream", "policy", "egress"]
     with tempfile.TemporaryDirectory(prefix="osa-bench-") as folder:
         bench = Bench(pathlib.Path(folder))
         for section in sections:

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <utlist.h>
 
-#define VARIABLES_MAX 16
+#define VARIABLES_MAX 24
 
 struct question;
 
@@ -160,8 +160,10 @@ static void fill_environment(struct egress *egress, const struct sandbox_door *d
 static void add_authority(struct egress *egress)
 {
     static const char *const alone[] = { "NODE_EXTRA_CA_CERTS", "DENO_CERT" };
-    static const char *const bundle[] = { "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
-                                          "GIT_SSL_CAINFO" };
+    static const char *const bundle[] = { "SSL_CERT_FILE",     "REQUESTS_CA_BUNDLE",
+                                          "CURL_CA_BUNDLE",    "GIT_SSL_CAINFO",
+                                          "PIP_CERT",          "NPM_CONFIG_CAFILE",
+                                          "CARGO_HTTP_CAINFO", "AWS_CA_BUNDLE" };
     for (unsigned i = 0; i < OSA_ARRAY_LEN(alone); i++)
         add_variable(egress, alone[i], SANDBOX_SHARED_PATH "/openshell-ca.pem");
     for (unsigned i = 0; i < OSA_ARRAY_LEN(bundle); i++)

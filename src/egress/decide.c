@@ -240,29 +240,34 @@ static bool plan_guard(struct conn *conn)
 
 /* ---- where ---- */
 
+/* Copies, not casts: the compiler may take differently typed structs for different memory. */
 static bool address_of(const struct sockaddr_storage *from, struct policy_address *ret)
 {
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
     if (from->ss_family == AF_INET) {
+        memcpy(&v4, from, sizeof(v4));
         ret->size = 4;
-        memcpy(ret->bytes, &((const struct sockaddr_in *)(const void *)from)->sin_addr, 4);
-    } else {
+        memcpy(ret->bytes, &v4.sin_addr, 4);
+    } else if (from->ss_family == AF_INET6) {
+        memcpy(&v6, from, sizeof(v6));
         ret->size = 16;
-        memcpy(ret->bytes, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr, 16);
+        memcpy(ret->bytes, &v6.sin6_addr, 16);
     }
     return from->ss_family == AF_INET || from->ss_family == AF_INET6;
 }
 
 static void address_to(const struct policy_address *address, struct sockaddr_storage *ret)
 {
+    struct sockaddr_in v4 = { .sin_family = AF_INET };
+    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
     memset(ret, 0, sizeof(*ret));
     if (address->size == 4) {
-        struct sockaddr_in *v4 = (void *)ret;
-        v4->sin_family = AF_INET;
-        memcpy(&v4->sin_addr, address->bytes, 4);
+        memcpy(&v4.sin_addr, address->bytes, 4);
+        memcpy(ret, &v4, sizeof(v4));
     } else {
-        struct sockaddr_in6 *v6 = (void *)ret;
-        v6->sin6_family = AF_INET6;
-        memcpy(&v6->sin6_addr, address->bytes, 16);
+        memcpy(&v6.sin6_addr, address->bytes, 16);
+        memcpy(ret, &v6, sizeof(v6));
     }
 }
 
@@ -421,19 +426,20 @@ bool conn_regrant(struct conn *conn)
 static int begin_connect(const struct sockaddr_storage *to, uint16_t port)
 {
     const int one = 1;
-    struct sockaddr_storage address = *to;
-    socklen_t len =
-        to->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-    if (to->ss_family == AF_INET)
-        ((struct sockaddr_in *)(void *)&address)->sin_port = htons(port);
-    else
-        ((struct sockaddr_in6 *)(void *)&address)->sin6_port = htons(port);
-    OSA_AUTO(osa_close_fd) int fd = osa_socket(to->ss_family, SOCK_STREAM, 0);
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    bool four = to->ss_family == AF_INET;
+    memcpy(&v4, to, sizeof(v4));
+    memcpy(&v6, to, sizeof(v6));
+    v4.sin_port = v6.sin6_port = htons(port);
+    OSA_AUTO(osa_close_fd) int fd = socket(to->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || osa_set_nonblocking(fd, true, NULL) != OSA_OK)
         return -EMFILE;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-    if (connect(fd, (const struct sockaddr *)&address, len) < 0 && errno != EINPROGRESS)
+    int rc = four ? connect(fd, (const struct sockaddr *)&v4, sizeof(v4))
+                  : connect(fd, (const struct sockaddr *)&v6, sizeof(v6));
+    if (rc < 0 && errno != EINPROGRESS)
         return -errno;
     return osa_take_fd(&fd);
 }

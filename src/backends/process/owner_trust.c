@@ -103,19 +103,21 @@ static void fill_ids(const struct door_visit *visit, struct inet_diag_sockid *id
 {
     id->idiag_cookie[0] = id->idiag_cookie[1] = INET_DIAG_NOCOOKIE;
     if (visit->client.ss_family == AF_INET) {
-        const struct sockaddr_in *client = (const void *)&visit->client;
-        const struct sockaddr_in *proxy = (const void *)&visit->proxy;
-        id->idiag_sport = client->sin_port;
-        id->idiag_dport = proxy->sin_port;
-        memcpy(id->idiag_src, &client->sin_addr, sizeof(client->sin_addr));
-        memcpy(id->idiag_dst, &proxy->sin_addr, sizeof(proxy->sin_addr));
+        struct sockaddr_in ends[2];
+        memcpy(&ends[0], &visit->client, sizeof(ends[0]));
+        memcpy(&ends[1], &visit->proxy, sizeof(ends[1]));
+        id->idiag_sport = ends[0].sin_port;
+        id->idiag_dport = ends[1].sin_port;
+        memcpy(id->idiag_src, &ends[0].sin_addr, sizeof(ends[0].sin_addr));
+        memcpy(id->idiag_dst, &ends[1].sin_addr, sizeof(ends[1].sin_addr));
     } else {
-        const struct sockaddr_in6 *client = (const void *)&visit->client;
-        const struct sockaddr_in6 *proxy = (const void *)&visit->proxy;
-        id->idiag_sport = client->sin6_port;
-        id->idiag_dport = proxy->sin6_port;
-        memcpy(id->idiag_src, &client->sin6_addr, sizeof(client->sin6_addr));
-        memcpy(id->idiag_dst, &proxy->sin6_addr, sizeof(proxy->sin6_addr));
+        struct sockaddr_in6 ends[2];
+        memcpy(&ends[0], &visit->client, sizeof(ends[0]));
+        memcpy(&ends[1], &visit->proxy, sizeof(ends[1]));
+        id->idiag_sport = ends[0].sin6_port;
+        id->idiag_dport = ends[1].sin6_port;
+        memcpy(id->idiag_src, &ends[0].sin6_addr, sizeof(ends[0].sin6_addr));
+        memcpy(id->idiag_dst, &ends[1].sin6_addr, sizeof(ends[1].sin6_addr));
     }
 }
 
