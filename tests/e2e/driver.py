@@ -140,6 +140,7 @@ class Life(WithDriver):
         self.driver.stop_sandbox(sandbox)
         self.assertEqual(self.driver.agents(sandbox), [])
         self.assertTrue(suspended(self.driver.get(sandbox)))
+        self.assertIsNone(sandbox.exit)  # at its own shutdown the gateway would take it for a failure
         self.driver.stop_sandbox(sandbox)
         self.assertNotIn("ProcessExited",
                          [ready(e.sandbox)[1] for e in watch.of(sandbox, "sandbox")])
@@ -177,6 +178,46 @@ class Life(WithDriver):
         self.assertEqual(stream.from_sandbox.get(timeout=harness.PATIENCE_S), b"HELLO")
         self.assertIs(stream.from_sandbox.get(timeout=harness.PATIENCE_S), gateway_double.END)
         stream.to_sandbox.put(gateway_double.END)
+
+
+class Gateway(WithDriver):
+    def test_policy(self):
+        sandbox = self.created()
+        self.assertEqual(sandbox.policy.version, 1)  # the built-in one, told by the agent
+        self.assertIn("/usr", sandbox.policy.filesystem.read_only)
+        harness.wait_until(lambda: sandbox.reported == [(1, 2, "")], "it is acknowledged")
+
+    def test_policy_of_the_gateway(self):
+        policy = gateway_double.policy_pb2.SandboxPolicy(version=1)
+        policy.filesystem.include_workdir = True
+        policy.filesystem.read_only.extend(["/usr", "/bin", "/lib", "/lib64", "/etc/passwd"])
+        sandbox = self.double.add(policy=policy)
+        self.driver.create(sandbox)
+        wait_ready(sandbox)
+        done = self.double.ssh(sandbox, "sandbox@127.0.0.1", "cat /etc/passwd >/dev/null && "
+                               "echo yes; cat /etc/hostname || echo no; echo x >file && echo yes")
+        self.assertEqual(done.stdout, b"yes\nno\nyes\n")
+        self.assertIn(b"/etc/hostname", done.stderr)
+        harness.wait_until(lambda: sandbox.reported == [(1, 2, "")], "it is acknowledged")
+
+    def test_a_policy_that_is_none(self):
+        policy = gateway_double.policy_pb2.SandboxPolicy(version=1)
+        policy.filesystem.read_only.append("relative")
+        sandbox = self.double.add(policy=policy)
+        self.driver.create(sandbox)
+        harness.wait_until(lambda: ready(self.driver.get(sandbox))[1] == "StartFailed", "it failed")
+        self.assertIn("the gateway's policy: policy.filesystem", ready(self.driver.get(sandbox))[2])
+
+    def test_token_is_renewed(self):
+        sandbox = self.double.add()
+        sandbox.expiring(2)
+        self.driver.create(sandbox)
+        wait_ready(sandbox)
+        harness.wait_until(lambda: sandbox.refreshed >= 2, "it was renewed twice")
+        before = sandbox.session
+        before.out.put(gateway_double.END)
+        harness.wait_until(lambda: sandbox.session is not before and sandbox.session.alive,
+                           "the new one lets it in")
 
 
 class Refusals(WithDriver):

@@ -3,6 +3,8 @@
 
 It keeps the rules of the gateway's side, and notes in `broken` what the other side does against them.
 """
+import base64
+import json
 import os
 import pathlib
 import queue
@@ -58,6 +60,17 @@ class Sandbox:
         self.sessions = []
         self.exit = None
         self.reported = []
+        self.refreshed = 0
+        self.lifetime = 0
+
+    def expires(self):
+        return int((time.time() + self.lifetime) * 1000) if self.lifetime else 0
+
+    def expiring(self, seconds):
+        """Make its token one that expires."""
+        self.lifetime = seconds
+        claims = json.dumps({"exp": int(time.time() + seconds)}).encode()
+        self.token = f"e30.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.signature"
 
 
 class Double(OpenShellServicer):
@@ -110,6 +123,24 @@ class Double(OpenShellServicer):
             policy=sandbox.policy, version=sandbox.version if sandbox.policy else 0,
             policy_hash=f"hash-{sandbox.version}", config_revision=sandbox.version,
             policy_source=1, workspace="default")
+
+    def UpdateConfig(self, request, context):
+        token = dict(context.invocation_metadata()).get("authorization", "")
+        (sandbox,) = [s for s in self.sandboxes.values() if token == f"Bearer {s.token}"]
+        if request.name != sandbox.name or request.workspace != "default":
+            self.complain(f"UpdateConfig of {request.name} in {request.workspace}")
+        sandbox.policy = request.policy
+        return gate.UpdateConfigResponse(version=sandbox.version, policy_hash="hash-1")
+
+    def RefreshSandboxToken(self, request, context):
+        token = dict(context.invocation_metadata()).get("authorization", "")
+        found = [s for s in self.sandboxes.values() if token == f"Bearer {s.token}"]
+        if not found:
+            context.abort(Code.UNAUTHENTICATED, "an old token")
+        (sandbox,) = found
+        sandbox.refreshed += 1
+        sandbox.token = f"{sandbox.token.split('+')[0]}+{sandbox.refreshed}"
+        return gate.RefreshSandboxTokenResponse(token=sandbox.token, expires_at_ms=sandbox.expires())
 
     def ReportPolicyStatus(self, request, context):
         sandbox = self.caller(context, request.sandbox_id)

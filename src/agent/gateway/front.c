@@ -48,7 +48,8 @@ static void on_main_exit(struct process_waiter *waiter, struct process *process)
     gateway->status = workload_status(&process->exit);
     osa_log(OSA_LOG_INFO, "gateway", "the main process has ended",
             OSA_I("status", gateway->status));
-    if (gateway->channel == NULL || gateway->finishing) {
+    /* Who stops a sandbox knows that it ends; the gateway would take the report for a failure. */
+    if (gateway->channel == NULL || gateway->finishing || gateway->program.terms > 0) {
         finish(gateway);
         return;
     }
@@ -84,6 +85,8 @@ static enum osa_code connect_gateway(struct gateway *gateway, struct osa_error *
     const struct gateway_config *config = gateway->config;
     if (config->endpoint == NULL || config->sandbox_id == NULL)
         return OSA_OK;
+    bool by_account =
+        config->token == NULL && config->token_file == NULL && config->service_account_file != NULL;
     const struct rpc_channel_config channel = {
         .loop = gateway->program.loop,
         .target = config->endpoint,
@@ -91,13 +94,17 @@ static enum osa_code connect_gateway(struct gateway *gateway, struct osa_error *
         .cert = config->tls_cert,
         .key = config->tls_key,
         .server_name = config->tls_server_name,
-        .token_file = config->token == NULL ? config->token_file : NULL,
+        .token_file = config->token != NULL ? NULL
+                      : by_account          ? config->service_account_file
+                                            : config->token_file,
         .plain_token = true, /* who set the endpoint up decided so */
         .keepalive_ms = KEEPALIVE_MS,
     };
     enum osa_code code = rpc_channel_new(&channel, &gateway->channel, err);
     if (code == OSA_OK && config->token != NULL)
         code = rpc_channel_set_token(gateway->channel, config->token, err);
+    else if (code == OSA_OK && by_account)
+        code = tokens_issue(gateway, err);
     return code;
 }
 
@@ -183,6 +190,7 @@ static enum osa_code prepare(struct program *program, struct osa_error *err)
     if (gateway->channel != NULL && !gateway->ended) {
         session_start(gateway);
         settings_watch(gateway);
+        tokens_watch(gateway);
     }
     return OSA_OK;
 }
@@ -221,6 +229,7 @@ static void done(struct gateway *gateway)
     sshd_end(gateway);
     session_free(gateway);
     settings_free(gateway);
+    tokens_free(gateway);
     report_free(gateway);
     if (gateway->main != NULL)
         process_wait_cancel(gateway->main, &gateway->main_exit);

@@ -22,6 +22,7 @@
 
 struct session;
 struct settings;
+struct tokens;
 struct exit_report;
 struct io_ssh_server;
 struct ssh_client;
@@ -62,6 +63,8 @@ struct gateway {
     int status;
     struct session *session;
     struct settings *settings;
+    struct tokens *tokens;
+    int64_t token_expires_ms; /* wall clock; 0: never, or not known */
     struct exit_report *report;
     struct io_ssh_server *ssh; /* NULL until somebody comes */
     struct ssh_client *ssh_clients;
@@ -87,6 +90,13 @@ struct process_request *workload_request(const struct gateway *gateway, const ch
 /** workload_start() - Start the main process; waits for it on the loop, before that runs */
 OSA_MUST_CHECK enum osa_code workload_start(struct gateway *gateway, struct osa_error *err);
 
+/**
+ * workload_base64url() - Decode base64 with - and _ and without padding (RFC 4648, section 5)
+ * @out: room for strlen(@text) bytes
+ * Return: length; -1 for anything else.
+ */
+ptrdiff_t workload_base64url(const char *text, char *out);
+
 /** workload_status() - Exit status of a process: its code, 128 + signal, 124 after a timeout */
 int workload_status(const struct process_exit *exit);
 
@@ -100,6 +110,15 @@ OSA_MUST_CHECK enum osa_code settings_fetch(struct gateway *gateway,
 void settings_watch(struct gateway *gateway);
 /** settings_free() - Stop asking. Without settings_fetch() it is fine. Its call must have ended: after rpc_channel_free() */
 void settings_free(struct gateway *gateway);
+
+/* ---- tokens.c: a token before the last one expires ---- */
+
+/** tokens_issue() - Exchange the service account's token, which the channel has, for the sandbox's */
+OSA_MUST_CHECK enum osa_code tokens_issue(struct gateway *gateway, struct osa_error *err);
+/** tokens_watch() - Have the token renewed from now on, when four fifths of its time have passed */
+void tokens_watch(struct gateway *gateway);
+/** tokens_free() - After rpc_channel_free() */
+void tokens_free(struct gateway *gateway);
 
 /* ---- session.c: the session and its relays ---- */
 

@@ -3,6 +3,7 @@
  * What the gateway configures: the policy at the start, and what changes later. Files, Landlock and
  * users are fixed for the life of a sandbox, so of a later policy only the network's part counts.
  */
+#include "agent/egress.h"
 #include "agent/gateway/gateway.h"
 
 #include "base/log.h"
@@ -111,24 +112,63 @@ static enum osa_code ask(struct gateway *gateway, Config **ret, struct osa_error
     return osa_wrap(err, "GetSandboxConfig");
 }
 
+/* The gateway wants to know the policy of a sandbox that was created without one. Failing is no harm. */
+static void offer_policy(struct gateway *gateway, const struct policy_document *policy,
+                         const char *workspace)
+{
+    GATEWAY(UpdateConfigRequest) request = GATEWAY_INIT(UPDATE_CONFIG_REQUEST);
+    ProtobufCMessage *reply = NULL;
+    struct osa_error err = { 0 };
+    if (gateway->config->sandbox_name == NULL ||
+        policy_to_wire(policy, &request.policy, &err) != OSA_OK)
+        return;
+    request.name = (char *)(uintptr_t)gateway->config->sandbox_name;
+    request.workspace = (char *)(uintptr_t)workspace;
+    if (rpc_client_unary(gateway->channel, GATEWAY_METHOD("UpdateConfig"), &request.base,
+                         &openshell__v1__update_config_response__descriptor,
+                         osa_deadline_after(CALL_NS), &reply, &err) == OSA_OK)
+        protobuf_c_message_free_unpacked(reply, NULL);
+    else
+        osa_log_error(OSA_LOG_WARN, "gateway", "the gateway does not take the built-in policy",
+                      &err);
+    openshell__sandbox__v1__sandbox_policy__free_unpacked(request.policy, NULL);
+}
+
+/* Return: the policy, NULL when there is none; @config is freed. */
+static enum osa_code take_policy(struct gateway *gateway, Config *config,
+                                 const struct policy_document **ret, struct osa_error *err)
+{
+    enum osa_code code = OSA_OK;
+    *ret = NULL;
+    if (config->policy != NULL)
+        code = policy_from_wire(config->policy, "policy", ret, err);
+    remember(settings_of(gateway), config);
+    openshell__sandbox__v1__get_sandbox_config_response__free_unpacked(config, NULL);
+    return code == OSA_OK ? code : osa_wrap(err, "the gateway's policy");
+}
+
 enum osa_code settings_fetch(struct gateway *gateway, const struct policy_document **ret_policy,
                              struct osa_error *err)
 {
-    struct settings *settings = settings_of(gateway);
+    const struct policy_document *policy = NULL;
     Config *config = NULL;
     enum osa_code code = ask(gateway, &config, err);
     if (code != OSA_OK)
         return code;
-    if (config->policy == NULL) {
-        osa_log(OSA_LOG_INFO, "gateway", "the gateway has no policy; the built-in one holds",
-                OSA_S("sandbox", gateway->config->sandbox_id));
-        code = policy_document_default(ret_policy, err);
-    } else {
-        code = policy_from_wire(config->policy, "policy", ret_policy, err);
-    }
-    remember(settings, config);
+    if (config->policy != NULL)
+        return take_policy(gateway, config, ret_policy, err);
+    osa_log(OSA_LOG_INFO, "gateway", "the gateway has no policy; the built-in one holds",
+            OSA_S("sandbox", gateway->config->sandbox_id));
+    code = policy_document_default(&policy, err);
+    if (code == OSA_OK)
+        offer_policy(gateway, policy, config->workspace);
     openshell__sandbox__v1__get_sandbox_config_response__free_unpacked(config, NULL);
-    return code == OSA_OK ? code : osa_wrap(err, "the gateway's policy");
+    if (code == OSA_OK && ask(gateway, &config, err) == OSA_OK)
+        code = take_policy(gateway, config, ret_policy, err);
+    if (code == OSA_OK && *ret_policy == NULL)
+        *ret_policy = OSA_TAKE(policy);
+    policy_document_unref(policy);
+    return code;
 }
 
 /* ---- acknowledgement ---- */
@@ -172,6 +212,32 @@ static void acknowledge(struct settings *settings)
 
 /* ---- later ---- */
 
+static struct egress *egress_of(struct gateway *gateway)
+{
+    struct agent *agent = gateway->program.agent;
+    struct osa_error ignored = { 0 };
+    struct sandbox *sandbox = sandbox_find(agent, agent_state(agent).default_sandbox_id, &ignored);
+    return sandbox != NULL ? sandbox->egress : NULL;
+}
+
+static void put_in_force(struct settings *settings, const struct policy_document *policy,
+                         struct osa_error *err)
+{
+    struct egress *egress = egress_of(settings->gateway);
+    if (egress != NULL && egress_policy(egress, policy, err) != OSA_OK)
+        (void)osa_wrap(err, "nothing may leave the sandbox");
+}
+
+/* A policy that cannot be read allows nothing, unless the gateway says that the last one stays. */
+static void cut_network(struct settings *settings)
+{
+    const struct policy_document *none = NULL;
+    struct osa_error err = { 0 };
+    if (policy_document_default(&none, &err) == OSA_OK)
+        put_in_force(settings, none, &err);
+    policy_document_unref(none);
+}
+
 static void on_config(struct rpc_client_events *events, const ProtobufCMessage *response)
 {
     struct settings *settings = OSA_CONTAINER_OF(events, struct settings, poll_events);
@@ -186,7 +252,11 @@ static void on_config(struct rpc_client_events *events, const ProtobufCMessage *
     if (same || config->policy == NULL)
         return;
     settings->problem[0] = '\0';
-    if (policy_from_wire(config->policy, "policy", &policy, &err) != OSA_OK)
+    if (policy_from_wire(config->policy, "policy", &policy, &err) == OSA_OK)
+        put_in_force(settings, policy, &err);
+    else if (strcmp(config->policy_validation_failure_mode, "retain_last_valid") != 0)
+        cut_network(settings);
+    if (err.code != OSA_OK)
         (void)snprintf(settings->problem, sizeof(settings->problem), "%s", err.text);
     policy_document_unref(policy);
     osa_log(OSA_LOG_INFO, "gateway", "the gateway has another policy",

@@ -13,8 +13,7 @@
 
 /* ---- the main process ---- */
 
-/* Base64 with - and _ and without padding (RFC 4648, section 5). Return: length; -1 for anything else. */
-static ptrdiff_t decode_base64url(const char *text, char *out)
+ptrdiff_t workload_base64url(const char *text, char *out)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     unsigned bits = 0;
@@ -94,7 +93,7 @@ enum osa_code workload_main_spec(struct gateway *gateway, struct osa_error *err)
     if (strncmp(config->main_spec, prefix, sizeof(prefix) - 1) != 0)
         return parse_spec(gateway, config->main_spec, strlen(config->main_spec), err);
     char *text = osa_arena_alloc(&gateway->arena, strlen(config->main_spec));
-    ptrdiff_t len = decode_base64url(config->main_spec + sizeof(prefix) - 1, text);
+    ptrdiff_t len = workload_base64url(config->main_spec + sizeof(prefix) - 1, text);
     if (len < 0)
         return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
                         SPEC_VARIABLE ": is not base64url without padding");
