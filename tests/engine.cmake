@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The process backend and its launcher. Each test runs at each level of isolation, as its argument.
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
-  add_library(process_fixture STATIC integration/process_fixture.c)
+  add_library(process_fixture STATIC integration/process_fixture.c integration/delegate.c)
   target_include_directories(process_fixture PRIVATE ${CMAKE_SOURCE_DIR}/tests)
   target_link_libraries(process_fixture PUBLIC osa_backend_process osa_policy PkgConfig::CMOCKA)
   osa_test(unit launcher/plan osa_launcher)
@@ -16,6 +16,9 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
         SKIP_RETURN_CODE 77 TIMEOUT 120)
     endforeach()
   endforeach()
+  add_test(NAME integration.process_limits.delegated COMMAND test_integration_process_limits delegated)
+  set_tests_properties(integration.process_limits.delegated PROPERTIES LABELS integration
+    SKIP_RETURN_CODE 77 TIMEOUT 120)
   osa_test(integration process_races process_fixture)
   set_tests_properties(integration.process_races PROPERTIES TIMEOUT 300)
   foreach(level full rootless)

@@ -3,9 +3,11 @@
 #include "process_fixture.h"
 
 #include "base/clock.h"
+#include "integration/delegate.h"
 
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct backend_ops *ops(void)
 {
@@ -150,15 +152,52 @@ static void usage_and_live_update(void **state)
     box_close(&box);
 }
 
-int main(int argc, char **argv)
+static bool delegated;
+
+/* A user's agent in a cgroup of its own holds what root's does; without one it names what it lacks. */
+static void limits_are_all_there_or_refused_by_name(void **state)
 {
+    (void)state;
+    struct box box;
+    const uint32_t all = BACKEND_CAP_CPU_LIMIT | BACKEND_CAP_MEMORY_LIMIT | BACKEND_CAP_PIDS_LIMIT;
+    struct sandbox_spec wanted = box_spec();
+    wanted.resources = (struct resources){ 500, 64u << 20, 50, 0 };
+    box_try(&box, &wanted);
+    if ((delegated || geteuid() == 0) && (caps() & all) != all)
+        fail_msg("missing: %s", ops()->info(fixture_backend())->isolation.degraded);
+    if ((caps() & all) == all) {
+        assert_non_null(box.sandbox);
+        assert_int_equal(box.isolation.enforced_limits, LIMIT_CPU | LIMIT_MEMORY | LIMIT_PIDS);
+        box_close(&box);
+        return;
+    }
+    assert_null(box.sandbox);
+    assert_int_equal(box.error.code, OSA_FAILED_PRECONDITION);
+    if (strstr(box.error.text, "cannot be limited here") == NULL ||
+        strstr(box.error.text, "Delegate=yes") == NULL)
+        fail_msg("%s", box.error.text);
+}
+
+static int run_all(int argc, char **argv)
+{
+    static char name[] = "rootless";
+    char *rootless[] = { NULL, name, NULL };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_hog_is_killed_and_told),
         cmocka_unit_test(pids_limit_holds),
         cmocka_unit_test(paused_sandbox_stands_still_and_can_be_killed),
         cmocka_unit_test(usage_and_live_update),
+        cmocka_unit_test(limits_are_all_there_or_refused_by_name),
     };
-    if (!fixture_level(argc, argv))
+    if (!(delegated ? fixture_level(2, rootless) : fixture_level(argc, argv)))
         return 77;
     return cmocka_run_group_tests(tests, fixture_open, fixture_close);
+}
+
+/* "delegated": at level ROOTLESS, in a cgroup that root has handed over. */
+int main(int argc, char **argv)
+{
+    const uid_t nobody = 65534;
+    delegated = argc > 1 && strcmp(argv[1], "delegated") == 0;
+    return delegated ? delegate_run(nobody, run_all, argc, argv) : run_all(argc, argv);
 }

@@ -138,7 +138,7 @@ done
 
 {
     echo '#!/bin/sh'
-    echo 'export PATH=/usr/sbin:/usr/bin HOME=/ LANG=C'
+    echo 'export PATH=/usr/sbin:/usr/bin HOME=/ LANG=C OSA_EMULATED=1'
     printf 'mount -t %s\n' 'proc proc /proc' 'sysfs sysfs /sys' 'devtmpfs dev /dev' \
         'cgroup2 cgroup2 /sys/fs/cgroup' 'tmpfs -o mode=1777 tmpfs /tmp'
     echo 'mkdir -p /dev/pts /dev/shm && mount -t devpts devpts /dev/pts && mount -t tmpfs shm /dev/shm'

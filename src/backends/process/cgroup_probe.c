@@ -208,15 +208,13 @@ static bool is_child_of(long pid, long parent)
 /* Moves the agent and its children, nobody else, from @parent into a leaf of it. */
 static void move_into_leaf(int parent)
 {
-    if (mkdirat(parent, AGENT_LEAF, 0755) < 0 && errno != EEXIST)
+    OSA_AUTO(osa_free) char *list = NULL;
+    if (osa_read_file(parent, "cgroup.procs", CGROUP_FILE_MAX, &list, NULL, NULL) != OSA_OK ||
+        list[0] == '\0' || (mkdirat(parent, AGENT_LEAF, 0755) < 0 && errno != EEXIST))
         return;
     OSA_AUTO(osa_close_fd)
     int leaf = openat(parent, AGENT_LEAF, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    OSA_AUTO(osa_free) char *list = NULL;
-    if (leaf < 0 ||
-        osa_read_file(parent, "cgroup.procs", CGROUP_FILE_MAX, &list, NULL, NULL) != OSA_OK)
-        return;
-    for (char *at = list; *at != '\0';) {
+    for (char *at = list; leaf >= 0 && *at != '\0';) {
         long pid = strtol(at, &at, 10);
         if (pid > 0 && (pid == getpid() || is_child_of(pid, getpid())))
             (void)cgroup_write_u64(leaf, "cgroup.procs", (uint64_t)pid);
@@ -224,7 +222,12 @@ static void move_into_leaf(int parent)
     }
 }
 
-/* Hands the controllers that PARENT has down to the agent's top; keeps those that it got. */
+/*
+ * Hands the controllers that PARENT has down to the agent's top; keeps those that it got. Only the
+ * root may have both controllers for children and processes. For memory the kernel insists (EBUSY);
+ * for cpu and pids it would make PARENT the root of a threaded subtree, in which no child is of any
+ * use. So the agent leaves first.
+ */
 static void enable_controllers(struct cgroup_hierarchy *h)
 {
     OSA_AUTO(osa_free) char *list = NULL;
@@ -232,19 +235,14 @@ static void enable_controllers(struct cgroup_hierarchy *h)
         return;
     unsigned there = parse_controllers(list, " \n");
     size_t used = 0;
-    bool moved = false;
+    if (faccessat(h->parent_fd, "cgroup.type", F_OK, 0) == 0) /* the root has none */
+        move_into_leaf(h->parent_fd);
     for (unsigned i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
         if ((there & 1u << i) == 0)
             continue;
         char word[16];
         (void)snprintf(word, sizeof(word), "+%s", controller_names[i]);
-        int rc = cgroup_write(h->parent_fd, "cgroup.subtree_control", word);
-        if (rc == -EBUSY && !moved) {
-            moved = true;
-            move_into_leaf(h->parent_fd);
-            rc = cgroup_write(h->parent_fd, "cgroup.subtree_control", word);
-        }
-        if (rc < 0)
+        if (cgroup_write(h->parent_fd, "cgroup.subtree_control", word) < 0)
             continue;
         h->controllers |= 1u << i;
         used += (size_t)snprintf(h->enable + used, sizeof(h->enable) - used, "%s%s",
