@@ -3,7 +3,7 @@
 # Every test, in the builds that they are for: test.sh
 #
 #   dev           ASan and UBSan: unit, lint, integration, and the fuzz corpora once through
-#   tsan          TSan: unit
+#   tsan          TSan: unit, and the process backend on the agent's side
 #   process-only  must build
 #   static        must build; the end-to-end tests use its programs
 #   release       integration and e2e, with what people run; vm, the same on other kernels
@@ -35,7 +35,7 @@ run() {
 build dev
 run dev 'unit|lint|portable|integration|fuzz'
 build tsan
-run tsan unit
+run tsan 'unit|tsan'
 build process-only
 build static
 build release

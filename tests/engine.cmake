@@ -26,4 +26,7 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
     set_tests_properties(integration.process_races.${level} PROPERTIES LABELS integration
       SKIP_RETURN_CODE 77 TIMEOUT 300)
   endforeach()
+  # The agent's side of the backend under TSan: its loop, and the threads beside it.
+  set_property(TEST integration.process_engine.full integration.process_denials.full
+    integration.process_door.full APPEND PROPERTY LABELS tsan)
 endif()
