@@ -28,7 +28,7 @@ build() {
 run() {
     title "test $1: $2"
     ctest --test-dir "build/$1" --label-regex "^($2)\$" --parallel "$(nproc)" \
-        --output-on-failure --no-tests=error \
+        --output-on-failure --no-tests=error --test-output-size-passed 262144 \
         --output-junit "$PWD/build/results/$1.xml" | grep -v '^ *Start ' || failed=1
 }
 
