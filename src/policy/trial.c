@@ -3,6 +3,7 @@
 
 #include "policy/explain.h"
 #include "policy/graphql.h"
+#include "policy/placeholder.h"
 #include "policy/rpc.h"
 
 #include <string.h>
@@ -160,6 +161,20 @@ static void refuse_target(struct run *run, const char *why)
     run->result->advice = "";
 }
 
+/* Rules see what logs show: no placeholder, and no credential either. */
+static bool hide_credentials(struct run *run, struct policy_target *target)
+{
+    struct osa_error err = { 0 };
+    enum osa_code code = policy_credentials_path(target->path, NULL, &run->text, &err);
+    target->path = policy_text(take_text(run));
+    if (code == OSA_OK)
+        code = policy_credentials_form(target->query, NULL, &run->text, &err);
+    target->query = policy_text(take_text(run));
+    if (code != OSA_OK)
+        refuse_target(run, err.text);
+    return code == OSA_OK;
+}
+
 static void ask_request(struct run *run)
 {
     const struct policy_trial *trial = run->trial;
@@ -171,7 +186,10 @@ static void ask_request(struct run *run)
         refuse_target(run, err.text);
         return;
     }
-    run->result->path = room;
+    bool hidden = policy_placeholder_seen(target.path) || policy_placeholder_seen(target.query);
+    if (hidden && !hide_credentials(run, &target))
+        return;
+    run->result->path = target.path.data;
     struct policy_route route;
     (void)policy_route(run->engine, &run->connection, &run->grant, &target, trial->forward, &route);
     struct policy_request request = {
