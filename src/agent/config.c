@@ -278,8 +278,8 @@ static const struct osa_option sandboxes[] = {
       .type = OSA_OPTION_PATH,
       .offset = AT(state_dir),
       .value = "DIR",
-      .help = "Where the agent keeps what it must clean up after a crash. Default: the runtime "
-              "directory" },
+      .help = "Directory for files of the agent's own, which no sandbox gets to see. Default: the "
+              "runtime directory" },
 };
 
 #ifdef OSA_BOXLITE

@@ -28,7 +28,7 @@
  * @sandbox: make a sandbox at the start, into which spawns without sandbox_id go
  * @capacity: what all sandboxes may use together; 0 is no bound
  * @egress_ca: further authorities for the egress proxy; NULL when not given
- * @state_dir: absolute directory of what a restarted agent needs to clean up
+ * @state_dir: absolute directory for files of the agent's own; hidden from sandboxes
  */
 struct agent_config {
     struct osa_options *options; /* owned */

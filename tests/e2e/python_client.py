@@ -6,6 +6,7 @@ import io
 import os
 import tarfile
 import threading
+import tempfile
 import unittest
 
 import harness
@@ -150,6 +151,10 @@ class Life(WithAgent):
         self.assertEqual(reply.isolation.level, promised.level)
         self.assertEqual(reply.isolation.namespaces, promised.namespaces)
         self.assertEqual(reply.isolation.seccomp_profile, promised.seccomp_profile)
+        if promised.seccomp_profile:  # what a request without one gets, and what it asks for
+            self.assertEqual(reply.isolation.seccomp_profile, "default")
+            self.assertEqual(self.spawn("true", seccomp_profile="strict").isolation.seccomp_profile,
+                             "strict")
 
     def test_usage(self):
         end = self.wait(self.spawn("/bin/sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done")
@@ -621,6 +626,65 @@ class Events(WithAgent):
         with self.assertRaises(grpc.RpcError) as caught:
             list(self.stub.Events(pb.EventsRequest(from_sequence=1 << 60), timeout=PATIENCE))
         self.assertEqual(caught.exception.code(), Code.OUT_OF_RANGE)
+
+
+class Probes(unittest.TestCase):
+    """As grpc_health_probe and the kubelet ask: Check and Watch, with and without a service's name."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.tcp, cls.open = harness.free_port(), harness.free_port()
+        cls.folder = tempfile.TemporaryDirectory(prefix="osa-probes-")
+        cls.agent = harness.Agent("--listen", f"127.0.0.1:{cls.tcp}", "--health-listen",
+                                  f"127.0.0.1:{cls.open}", "--token-file", f"{cls.folder.name}/token")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.agent.stop()
+        cls.folder.cleanup()
+
+    def channels(self):
+        """None of them shows a token."""
+        yield self.agent.channel()
+        for port in (self.tcp, self.open):
+            yield grpc.insecure_channel(f"127.0.0.1:{port}")
+
+    def test_check(self):
+        for channel in self.channels():
+            with channel:
+                check = channel.unary_unary(Draining.HEALTH)
+                for service in ("", harness.SERVICE, "grpc.health.v1.Health"):
+                    self.assertEqual(check(health_request(service), timeout=PATIENCE), Draining.SERVING)
+                with self.assertRaises(grpc.RpcError) as caught:
+                    check(health_request("no.such.Service"), timeout=PATIENCE)
+                self.assertEqual(caught.exception.code(), Code.NOT_FOUND)
+                self.assertEqual(caught.exception.details(),
+                                 "this server has no service 'no.such.Service'")
+
+    def test_watch(self):
+        for channel in self.channels():
+            with channel:
+                watch = channel.unary_stream("/grpc.health.v1.Health/Watch")
+                known = watch(health_request(harness.SERVICE), timeout=PATIENCE)
+                self.assertEqual(next(known), Draining.SERVING)
+                unknown = watch(health_request("no.such.Service"), timeout=PATIENCE)
+                self.assertEqual(next(unknown), b"\x08\x03")  # SERVICE_UNKNOWN, and it stays open
+                known.cancel()
+                unknown.cancel()
+
+    def test_nothing_else_at_the_address_for_health(self):
+        with grpc.insecure_channel(f"127.0.0.1:{self.open}") as channel:
+            with open(f"{self.folder.name}/token") as file:
+                metadata = [("authorization", f"Bearer {file.read().strip()}")]
+            with self.assertRaises(grpc.RpcError) as caught:
+                Stub(channel).GetInfo(pb.GetInfoRequest(), metadata=metadata, timeout=PATIENCE)
+            self.assertEqual(caught.exception.code(), Code.UNAUTHENTICATED)
+            self.assertIn("this address answers health checks alone", caught.exception.details())
+
+
+def health_request(service):
+    """HealthCheckRequest.service = 1, below 128 bytes."""
+    return b"\x0a" + bytes([len(service)]) + service.encode() if service else b""
 
 
 class Draining(unittest.TestCase):
