@@ -1,12 +1,16 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """openshell-agentctl against a real agent: what people type, and the status that scripts see."""
+import fcntl
 import json
 import os
 import pathlib
 import pty
+import signal
+import struct
 import subprocess
 import tempfile
+import termios
 import unittest
 
 import harness
@@ -68,6 +72,63 @@ class Client(WithClient):
             os.close(master)
             os.close(slave)
         self.assertEqual((done.returncode, done.stdout), (0, "/dev/pts/0\n"))
+
+    def start(self, *arguments, **keywords):
+        keywords.setdefault("stdout", subprocess.PIPE)
+        return subprocess.Popen([harness.BIN / "openshell-agentctl", *arguments],
+                                stderr=subprocess.PIPE,
+                                env={"OPENSHELL_AGENT_ADDRESS": f"unix:{self.agent.socket}",
+                                     "PATH": os.environ["PATH"], "TERM": "xterm"}, **keywords)
+
+    def test_a_reader_that_leaves_ends_the_writer(self):
+        with self.start("run", "--", "/usr/bin/yes") as client:
+            self.assertEqual(client.stdout.read(2), b"y\n")
+            client.stdout.close()
+            self.assertEqual(client.wait(harness.PATIENCE_S), 128 + signal.SIGPIPE)
+        with self.start("events", "-f", "--from", "1") as client:
+            client.stdout.readline()
+            client.stdout.close()
+            self.ctl("run", "true")  # which makes an event, and nobody takes it
+            client.wait(harness.PATIENCE_S)
+        self.assertEqual(json.loads(self.ctl("ps", "--json").stdout)["processes"], [])
+
+    def test_interrupts_are_passed_on_and_the_third_kills(self):
+        with self.start("run", "/bin/sh", "-c",
+                        "trap 'echo heard' INT; echo ready; while :; do sleep 0.01; done") as client:
+            self.assertEqual(client.stdout.readline(), b"ready\n")
+            for _ in range(2):
+                client.send_signal(signal.SIGINT)
+                self.assertEqual(client.stdout.readline(), b"heard\n")
+            client.send_signal(signal.SIGINT)
+            self.assertEqual(client.wait(harness.PATIENCE_S), 128 + signal.SIGKILL)
+            self.assertIn(b"killing p-", client.stderr.read())
+        with self.start("run", "/bin/sh", "-c", "echo ready; exec sleep 1000") as client:
+            client.stdout.readline()
+            client.send_signal(signal.SIGTERM)
+            self.assertEqual(client.wait(harness.PATIENCE_S), 128 + signal.SIGTERM)
+
+    def test_a_window_that_changes_its_size(self):
+        mine, theirs = pty.openpty()
+
+        def resize(rows, columns):
+            fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+        def read_until(text):
+            got = b""
+            while text not in got:
+                got += os.read(mine, 1000)
+
+        resize(30, 100)
+        script = "trap 'stty size' WINCH; stty size; echo ready; while :; do sleep 0.01; done"
+        with self.start("run", "-it", "/bin/sh", "-c", script, stdin=theirs, stdout=theirs) as client:
+            read_until(b"30 100\r\nready")
+            resize(50, 132)
+            client.send_signal(signal.SIGWINCH)  # as the kernel does for the terminal's foreground
+            read_until(b"50 132")
+            os.write(mine, b"\x03")  # ctrl-c is the process's affair
+            self.assertEqual(client.wait(harness.PATIENCE_S), 128 + signal.SIGINT)
+        os.close(theirs)
+        os.close(mine)
 
     def test_a_start_that_fails_names_stage_and_errno(self):
         done = self.ctl("run", "--", "/nowhere/program", status=127)
