@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 /* Bytes of text under way at most: well below the 256 KiB that the server keeps of an output. */
-#define LINK_WINDOW_BYTES ((size_t)128 << 10)
+#define LINK_WINDOW_BYTES ((size_t)192 << 10)
 /* The plan of a process may have 2 MiB of arguments and environment, which base64 makes a third longer. */
 #define LINK_LINE_MAX ((size_t)4 << 20)
 

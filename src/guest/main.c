@@ -7,6 +7,7 @@
  */
 #include "backends/process/process.h"
 #include "base/log.h"
+#include "guest/linux_cgroup.h"
 #include "guest/serve.h"
 
 #include <fcntl.h>
@@ -19,9 +20,9 @@ static int serve(const char *file)
     struct osa_error err = { 0 };
     struct osa_loop *loop = NULL;
     struct backend *backend = NULL;
-    const struct process_backend_config config = { 0 };
     osa_log_setup(OSA_LOG_WARN, OSA_LOG_TEXT, STDERR_FILENO);
     (void)unlink(file);
+    const struct process_backend_config config = { .cgroup_parent = guest_cgroup_parent() };
     int in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
     int out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
     if (in < 0 || out < 0 || process_backend_start_launcher(&err) != OSA_OK ||

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PATIENCE_NS (20 * OSA_NS_PER_SEC)
+#define PATIENCE_NS (subject->patience_ns != 0 ? subject->patience_ns : 20 * OSA_NS_PER_SEC)
 #define TERM 15
 #define KILL 9
 

@@ -30,12 +30,14 @@ enum conformance_program {
  * @loop, @backend: borrowed; the suite leaves no sandbox behind
  * @programs: argv of each; NULL ends it
  * @min_isolation: of the suite's sandboxes
+ * @patience_ns: how long anything may take; 0: 20 s
  */
 struct conformance {
     struct osa_loop *loop;
     struct backend *backend;
     const char *const *programs[PROGRAM_COUNT];
     enum isolation_level min_isolation;
+    int64_t patience_ns;
 };
 
 /**

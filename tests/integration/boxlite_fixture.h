@@ -22,7 +22,8 @@ struct boxlite_fixture {
     struct backend *backend;
     const struct policy_document *policy;
     char folder[64];
-    bool plain; /* backends are opened without helpers */
+    const char *server; /* a real one's URL; NULL: the double */
+    bool plain;         /* backends are opened without helpers */
 };
 
 /* A sandbox and what it told. */
@@ -58,6 +59,8 @@ struct fixture_answer {
 
 /**
  * fixture_start() - Start a double with these arguments, then the backend on it, and wait for its probe
+ * With OSA_BOXLITE_URL in the environment the backend uses that server, its key (OSA_BOXLITE_KEY) and
+ * an image of its (OSA_BOXLITE_IMAGE) in place of a double.
  * @arguments: NULL-terminated; NULL: none. Ends the test program with 77 where no namespace can be made.
  */
 void fixture_start(struct boxlite_fixture *fixture, const char *const *arguments, bool plain);

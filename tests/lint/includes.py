@@ -108,7 +108,7 @@ def check_foreign(path, folder, header):
         return f"<{header}> is foreign here; it may stand in src/ {places}"
     if header in PORTABLE:
         return None
-    if within(folder, LINUX_FOLDERS) or folder == "base" and path.name.startswith("linux_"):
+    if within(folder, LINUX_FOLDERS) or folder in ("base", "guest") and path.name.startswith("linux_"):
         return None
     return (f"<{header}> is a header of Linux; those stand in src/backends/process, src/launcher "
             "and src/base/linux_* only")

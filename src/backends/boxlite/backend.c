@@ -220,7 +220,8 @@ static void fill_info(struct boxlite *b)
     info->isolation.capabilities_dropped = true;
     info->capabilities |= BACKEND_CAP_USER | BACKEND_CAP_RLIMITS | BACKEND_CAP_ANY_SIGNAL |
                           BACKEND_CAP_GROUP_SIGNAL | BACKEND_CAP_TREE_SIGNAL |
-                          BACKEND_CAP_TREE_KILL | BACKEND_CAP_RUSAGE | BACKEND_CAP_POLICY;
+                          BACKEND_CAP_TREE_KILL | BACKEND_CAP_RUSAGE | BACKEND_CAP_POLICY |
+                          BACKEND_CAP_PIDS_LIMIT; /* refused by name where the guest has none */
 }
 
 /* Names of boxes begin with what only agents with the same state directory share. */

@@ -279,6 +279,14 @@ static unsigned limit_bits(const struct resources *limits)
            (limits->disk_bytes != 0 ? LIMIT_DISK : 0u);
 }
 
+static bool is_degraded(const struct isolation *isolation, const char *sentence)
+{
+    const char *text = isolation->degraded;
+    while (*text != '\0' && strcmp(text, sentence) != 0)
+        text += strlen(text) + 1;
+    return *text != '\0';
+}
+
 void box_merge_isolation(const struct box *box, struct isolation *isolation)
 {
     const struct isolation *outside = &box->backend->info.isolation;
@@ -289,7 +297,7 @@ void box_merge_isolation(const struct box *box, struct isolation *isolation)
     isolation->enforced_limits |= box->isolation.enforced_limits;
     const char *text = box->isolation.degraded;
     for (; box->helper != NULL && *text != '\0'; text += strlen(text) + 1) {
-        if (strstr(isolation->degraded, text) == NULL)
+        if (!is_degraded(isolation, text))
             add_degraded(isolation, text);
     }
 }
