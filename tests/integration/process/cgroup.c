@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -109,6 +110,7 @@ static pid_t start(const struct cgroup *cg, void (*body)(struct fixture *f), str
     }
     pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
     if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody burning */
         for (unsigned i = 0; i < entry.procs_count; i++) {
             if (write(entry.procs_fds[i], "0", 1) != 1)
                 _exit(101);
