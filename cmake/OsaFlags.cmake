@@ -20,7 +20,9 @@ target_compile_definitions(osa_flags INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64
 target_compile_options(osa_flags INTERFACE
   -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
   $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation> # error and log texts are cut on purpose
-  -Wpointer-arith -Wwrite-strings -Wundef -fstack-protector-strong -fno-strict-overflow)
+  -Wpointer-arith -Wwrite-strings -Wundef -fstack-protector-strong -fno-strict-overflow
+  -fno-strict-aliasing # the socket interface reads one struct as another
+  )
 if(OSA_WERROR)
   target_compile_options(osa_flags INTERFACE -Werror)
 endif()
