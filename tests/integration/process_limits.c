@@ -35,6 +35,8 @@ static void memory_hog_is_killed_and_told(void **state)
     launch(&box, &seen, &spec);
     finish(&seen);
     assert_int_equal(seen.exit.reason, EXIT_REASON_OOM_KILLED);
+    /* Of all its members together, and of nothing that they share with the host. */
+    assert_in_range(seen.exit.usage.peak_memory_bytes, 28u << 20, 32u << 20);
     assert_int_equal(seen.exit.signal, SIGKILL);
     assert_true(seen.exit.oom_kills >= 1);
     seen_done(&seen);

@@ -358,6 +358,15 @@ bool cgroup_counts_oom(const struct cgroup *cg)
     return memory >= 0 && cg->dirs[memory] >= 0;
 }
 
+uint64_t cgroup_memory_peak(const struct cgroup *cg)
+{
+    int i = cg->tree->of[CGROUP_MEMORY];
+    if (i < 0 || cg->dirs[i] < 0)
+        return 0;
+    return cgroup_read_u64(cg->dirs[i], cg->tree->hierarchies[i].v2 ? "memory.peak"
+                                                                    : "memory.max_usage_in_bytes");
+}
+
 uint64_t cgroup_oom_kills(struct cgroup *cg)
 {
     const struct cgroup_tree *tree = cg->tree;

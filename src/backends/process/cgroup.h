@@ -171,6 +171,9 @@ OSA_MUST_CHECK enum osa_code cgroup_stats(struct cgroup *cg, struct usage_stats 
 /** cgroup_counts_oom() - Has @cg a memory cgroup of its own, whose count tells its members' kills? */
 bool cgroup_counts_oom(const struct cgroup *cg);
 
+/** cgroup_memory_peak() - Most memory that its members used at one moment, in bytes; 0 where it has no memory cgroup or the kernel does not tell (v2 before Linux 5.19) */
+uint64_t cgroup_memory_peak(const struct cgroup *cg);
+
 /**
  * cgroup_oom_kills() - Members killed for want of memory since the cgroup was made
  * Read from the kernel now, so it is right at a member's exit, before the event arrives. A

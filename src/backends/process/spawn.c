@@ -102,6 +102,9 @@ static void on_exited(struct process *p, const struct launcher_exited *body)
         exit.reason = EXIT_REASON_EXITED;
         exit.code = WEXITSTATUS(body->status);
     }
+    uint64_t peak = p->cgroup == NULL ? 0 : cgroup_memory_peak(p->cgroup);
+    if (peak > 0)
+        exit.usage.peak_memory_bytes = peak;
     exit.oom_kills = p->cgroup == NULL ? 0 : (uint32_t)cgroup_oom_kills(p->cgroup);
     if (exit.signal == SIGKILL && counts_by_sandbox(p))
         exit.oom_kills = sandbox_oom_since(p);
