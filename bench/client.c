@@ -7,6 +7,11 @@
  *     Prints nanoseconds from the request of Spawn to the reply of Wait, one line for each.
  * bench_client SOCKET hold COUNT PARALLEL SANDBOX PROGRAM [ARGUMENT…]
  *     spawns COUNT processes and leaves them running.
+ * bench_client SOCKET reasons COUNT PARALLEL SANDBOX MEMORY PROGRAM [ARGUMENT…]
+ *     as spawn, each with that many bytes of memory, 0 for no limit. Prints how each ended: the number
+ *     of Exit.Reason, code or signal, peak memory.
+ * bench_client SOCKET create COUNT PARALLEL PREFIX
+ *     creates sandboxes PREFIX-1 to PREFIX-COUNT. Prints nanoseconds, one line for each.
  */
 #include "rpc/client.h"
 #include "base/clock.h"
@@ -22,12 +27,18 @@
 #define SERVICE "/openshell.agent.v1.SandboxAgent/"
 #define PATIENCE_NS (INT64_C(60) * OSA_NS_PER_SEC)
 
+enum mode { MODE_SPAWN, MODE_HOLD, MODE_REASONS, MODE_CREATE, MODE_COUNT };
+
+static const char *const modes[MODE_COUNT] = { "spawn", "hold", "reasons", "create" };
+
 struct bench {
     struct osa_loop *loop;
     struct rpc_channel *channel;
-    bool wait; /* for the exit of each */
-    long left; /* still to be started */
-    long busy; /* lanes at work */
+    enum mode mode;
+    uint64_t memory; /* REASONS */
+    long made;       /* CREATE */
+    long left;       /* still to be started */
+    long busy;       /* lanes at work */
     const char *sandbox;
     char **argv;
     size_t argc;
@@ -39,6 +50,7 @@ struct lane {
     struct bench *bench;
     struct rpc_client_events spawn;
     struct rpc_client_events wait;
+    struct rpc_client_events create;
     int64_t start_ns;
     char process_id[128];
     bool success; /* the process exited with 0 */
@@ -61,6 +73,11 @@ static void wait_message(struct rpc_client_events *self, const ProtobufCMessage 
         ((const Openshell__Agent__V1__WaitResponse *)response)->exit;
     lane->success =
         end && end->reason == OPENSHELL__AGENT__V1__EXIT__REASON__REASON_EXITED && end->code == 0;
+    if (lane->bench->mode != MODE_REASONS || !end)
+        return;
+    lane->success = true;
+    printf("%d %d %" PRIu64 "\n", end->reason, end->signal != 0 ? end->signal : end->code,
+           end->usage ? end->usage->peak_memory_bytes : 0);
 }
 
 static void wait_done(struct rpc_client_events *self, const struct rpc_status *status)
@@ -70,8 +87,43 @@ static void wait_done(struct rpc_client_events *self, const struct rpc_status *s
         lane_fail(lane, "Wait", status);
         return;
     }
+    if (lane->bench->mode == MODE_SPAWN)
+        printf("%" PRId64 "\n", osa_now_ns() - lane->start_ns);
+    lane_next(lane);
+}
+
+static void create_done(struct rpc_client_events *self, const struct rpc_status *status)
+{
+    struct lane *lane = OSA_CONTAINER_OF(self, struct lane, create);
+    if (status->error.code != OSA_OK) {
+        lane_fail(lane, "CreateSandbox", status);
+        return;
+    }
     printf("%" PRId64 "\n", osa_now_ns() - lane->start_ns);
     lane_next(lane);
+}
+
+static void ignore_message(struct rpc_client_events *self, const ProtobufCMessage *response)
+{
+    (void)self;
+    (void)response;
+}
+
+static void create(struct lane *lane)
+{
+    struct bench *bench = lane->bench;
+    char id[128];
+    snprintf(id, sizeof(id), "%s-%ld", bench->sandbox, ++bench->made);
+    Openshell__Agent__V1__CreateSandboxRequest request =
+        OPENSHELL__AGENT__V1__CREATE_SANDBOX_REQUEST__INIT;
+    request.sandbox_id = id;
+    lane->start_ns = osa_now_ns();
+    struct rpc_client_call *call =
+        rpc_client_start(bench->channel, SERVICE "CreateSandbox",
+                         &openshell__agent__v1__create_sandbox_response__descriptor,
+                         lane->start_ns + PATIENCE_NS, /* wait_for_ready= */ true, &lane->create);
+    rpc_client_send(call, &request.base);
+    rpc_client_half_close(call);
 }
 
 static void spawn_message(struct rpc_client_events *self, const ProtobufCMessage *response)
@@ -88,7 +140,7 @@ static void spawn_done(struct rpc_client_events *self, const struct rpc_status *
         lane_fail(lane, "Spawn", status);
         return;
     }
-    if (!lane->bench->wait) {
+    if (lane->bench->mode == MODE_HOLD) {
         lane_next(lane);
         return;
     }
@@ -111,9 +163,17 @@ static void lane_next(struct lane *lane)
         return;
     }
     bench->left--;
+    if (bench->mode == MODE_CREATE) {
+        create(lane);
+        return;
+    }
+    Openshell__Agent__V1__Resources resources = OPENSHELL__AGENT__V1__RESOURCES__INIT;
     Openshell__Agent__V1__ProcessSpec spec = OPENSHELL__AGENT__V1__PROCESS_SPEC__INIT;
     spec.argv = bench->argv;
     spec.n_argv = bench->argc;
+    resources.memory_bytes = bench->memory;
+    if (bench->memory > 0)
+        spec.resources = &resources;
     Openshell__Agent__V1__SpawnRequest request = OPENSHELL__AGENT__V1__SPAWN_REQUEST__INIT;
     request.spec = &spec;
     request.sandbox_id = (char *)bench->sandbox;
@@ -135,6 +195,8 @@ static int run(struct bench *bench, long parallel)
         lanes[i].bench = bench;
         lanes[i].spawn = (struct rpc_client_events){ .message = spawn_message, .done = spawn_done };
         lanes[i].wait = (struct rpc_client_events){ .message = wait_message, .done = wait_done };
+        lanes[i].create =
+            (struct rpc_client_events){ .message = ignore_message, .done = create_done };
     }
     for (long i = 0; i < parallel; i++)
         lane_next(&lanes[i]);
@@ -143,25 +205,36 @@ static int run(struct bench *bench, long parallel)
     return bench->failed;
 }
 
+/* Return: false when the arguments make no sense. */
+static bool parse(struct bench *bench, long *ret_parallel, int argc, char **argv)
+{
+    if (argc < 6)
+        return false;
+    while (bench->mode < MODE_COUNT && strcmp(argv[2], modes[bench->mode]) != 0)
+        bench->mode++;
+    int program = bench->mode == MODE_REASONS ? 7 : 6;
+    bench->left = strtol(argv[3], NULL, 10);
+    *ret_parallel = strtol(argv[4], NULL, 10);
+    bench->sandbox = strcmp(argv[5], "-") == 0 ? "" : argv[5];
+    bench->memory = bench->mode == MODE_REASONS && argc > 6 ? strtoull(argv[6], NULL, 10) : 0;
+    bench->argv = argv + program;
+    bench->argc = argc > program ? (size_t)(argc - program) : 0;
+    return bench->mode < MODE_COUNT && bench->left > 0 && *ret_parallel > 0 &&
+           *ret_parallel <= bench->left && (bench->mode == MODE_CREATE) == (bench->argc == 0);
+}
+
 int main(int argc, char **argv)
 {
-    long count = argc > 6 ? strtol(argv[3], NULL, 10) : 0;
-    long parallel = argc > 6 ? strtol(argv[4], NULL, 10) : 0;
-    if (count < 1 || parallel < 1 || parallel > count ||
-        (strcmp(argv[2], "spawn") != 0 && strcmp(argv[2], "hold") != 0)) {
-        fprintf(stderr, "usage: bench_client SOCKET spawn|hold COUNT PARALLEL SANDBOX PROGRAM "
-                        "[ARGUMENT…]\n");
+    struct bench bench = { 0 };
+    long parallel = 0;
+    if (!parse(&bench, &parallel, argc, argv)) {
+        fprintf(stderr,
+                "usage: bench_client SOCKET spawn|hold|reasons|create COUNT PARALLEL SANDBOX "
+                "[MEMORY] [PROGRAM [ARGUMENT…]]\n");
         return 2;
     }
     char target[256];
     snprintf(target, sizeof(target), "unix:%s", argv[1]);
-    struct bench bench = {
-        .wait = strcmp(argv[2], "spawn") == 0,
-        .left = count,
-        .sandbox = strcmp(argv[5], "-") == 0 ? "" : argv[5],
-        .argv = argv + 6,
-        .argc = (size_t)argc - 6,
-    };
     struct osa_error err = { 0 };
     if (osa_loop_new(&bench.loop, &err) != OSA_OK) {
         fprintf(stderr, "%s\n", err.text);

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure everything in one run and write docs/performance.md: run.py [SECTION…]
 
-Sections: start, spawn, density, unary, stream, policy. Absolute numbers are those of the machine; what is
+Sections: start, spawn, density, sandboxes, limits, syscalls, unary, stream, policy, egress.
+Absolute numbers are those of the machine; what is
 compared was measured within the same minute, and the ratios are what the project promises. A
 comparison that is not installed here, or does not run, is left out and named.
 """
@@ -10,6 +11,7 @@ import json
 import os
 import pathlib
 import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -25,6 +27,39 @@ MIB = 1 << 20
 def run(*command, **more):
     return subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True,
                           **more).stdout
+
+
+def netns():
+    """Network namespaces that some process is in."""
+    found = set()
+    for link in pathlib.Path("/proc").glob("[0-9]*/ns/net"):
+        try:
+            found.add(os.readlink(link))
+        except OSError:  # it has ended
+            pass
+    return len(found)
+
+
+def cgroups():
+    return sum(len(folders) for top in pathlib.Path("/sys/fs/cgroup").glob("**/openshell-agent-*")
+               for _, folders, _ in os.walk(top))
+
+
+def pss_kib(name):
+    total = 0
+    for comm in pathlib.Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if comm.read_text().strip() == name:
+                rollup = comm.with_name("smaps_rollup").read_text()
+                total += next(int(line.split()[1]) for line in rollup.splitlines()
+                              if line.startswith("Pss:"))
+        except OSError:
+            pass
+    return total
+
+
+def seconds(usage, *keys):
+    return sum(float(usage.get(key, "0s").rstrip("s")) for key in keys)
 
 
 def percentile(values, percent):
@@ -61,6 +96,15 @@ class Server:
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
+    def host(self):
+        """What a sandbox or process could leave behind on the host, and in the agent."""
+        states = run("ps", "-eo", "stat").split()
+        mounts = pathlib.Path(f"/proc/{self.process.pid}/mounts").read_text().splitlines()
+        return {"cgroups": cgroups(), "network namespaces": netns(),
+                "interfaces": len(os.listdir("/sys/class/net")), "mounts": len(mounts),
+                "zombies": sum(state.startswith("Z") for state in states),
+                "descriptors in the agent": self.descriptors()}
+
     def call(self, method, request):
         return json.loads(run("grpcurl", "-plaintext", "-unix", "-d", json.dumps(request), self.socket,
                               f"{SERVICE}/{method}") or "{}")
@@ -84,6 +128,7 @@ class Bench:
 
     def note(self, text):
         self.text += [text, ""]
+        print(text + "\n", flush=True)
 
     # ---- sections --------------------------------------------------------------------------
 
@@ -142,27 +187,31 @@ class Bench:
     def add_oci(self, runtime, floor, add):
         bundle = self.folder / runtime
         try:
-            (bundle / "rootfs").mkdir(parents=True)
+            (bundle / "rootfs/usr").mkdir(parents=True)
+            for name in ("bin", "lib", "lib64"):
+                (bundle / "rootfs" / name).symlink_to(f"usr/{name}")
             run(runtime, "spec", cwd=bundle)
             config = json.loads((bundle / "config.json").read_text())
             config["process"].update(terminal=False, args=["/bin/true"])
-            config["root"].update(path="/", readonly=True)
+            # A view of cgroups cannot be mounted on hosts that have v1 and v2 side by side.
+            config["mounts"] = [m for m in config["mounts"] if m["type"] != "cgroup"] + [
+                {"destination": "/usr", "type": "bind", "source": "/usr", "options": ["rbind", "ro"]}]
             (bundle / "config.json").write_text(json.dumps(config))
             times = self.spawn_times(BIN / "bench_spawn", 30, runtime, "run", "--bundle", bundle,
                                      f"bench-{runtime}-{os.getpid()}", count=30)
             add(f"{runtime} run", times, floor)
         except (OSError, subprocess.CalledProcessError) as error:
             why = getattr(error, "stderr", None) or str(error)
-            self.left_out.append(f"{runtime}: {why.strip().splitlines()[-1]}")
+            self.left_out.append(f"{runtime}, which says: {why.strip().splitlines()[0]}")
 
     def density(self):
         rows = []
         with self.agent() as agent:
-            agent.call("CreateSandbox", {"sandbox_id": "full"})
             client = (BIN / "bench_client", agent.socket)
-            run(*client, "spawn", 200, 1, "full", "/bin/true")
-            before, files = agent.memory_kib(), agent.descriptors()
-            live, base = 0, before
+            run(*client, "spawn", 500, 20, "-", "/bin/true")
+            before = agent.host()
+            agent.call("CreateSandbox", {"sandbox_id": "full"})
+            live, base = 0, agent.memory_kib()
             for wanted in (1, 10, 100, 1000):
                 run(*client, "hold", wanted - live, min(wanted - live, 20), "full", "/bin/sleep", "3600")
                 live = wanted
@@ -179,13 +228,125 @@ class Bench:
             run(*client, "spawn", 500, 500, "soak", "/bin/true")
             at_once = time.monotonic() - began
             agent.call("DeleteSandbox", {"sandbox_id": "soak"})
-            children = run("ps", "-eo", "stat,ppid").splitlines()
-            zombies = sum(line.split()[0].startswith("Z") for line in children)
-            left = agent.descriptors() - files
+            time.sleep(1)
+            left = self.difference(before, agent.host())
         self.table("Live processes in one sandbox",
                    ("live", "Spawn + Wait p50 ms", "p99 ms", "agent's KiB for each"), rows)
         self.note(f"10,000 spawns in a row took {in_a_row:.1f} s, 500 at once {at_once:.2f} s, without an "
-                  f"error. After that: {zombies} zombies, {left:+d} descriptors in the agent.")
+                  f"error. Then, against before the first sandbox: {left}.")
+
+    @staticmethod
+    def difference(before, after):
+        return ", ".join(f"{after[key] - before[key]:+d} {key}" for key in before)
+
+    def sandboxes(self):
+        count = 500
+        with self.agent() as agent:
+            client = (BIN / "bench_client", agent.socket)
+            run(*client, "spawn", 50, 1, "-", "/bin/true")
+            before, memory = agent.host(), agent.memory_kib()
+            times = self.spawn_times(*client, "create", count, 1, "many", count=count)
+            alive = agent.host()
+            inits = pss_kib("openshell-init")
+            memory = agent.memory_kib() - memory
+            spawns = self.spawn_times(*client, "spawn", 200, 1, f"many-{count}", "/bin/true", count=200)
+            began = time.monotonic()
+        gone = time.monotonic() - began
+        time.sleep(1)
+        left = (cgroups() - before["cgroups"] +
+                len(os.listdir("/sys/class/net")) - before["interfaces"])
+        rows = [(f"{first + 1} to {first + 100}", f"{percentile(times[first:first + 100], 50) / 1e6:.2f}",
+                 f"{percentile(times[first:first + 100], 99) / 1e6:.2f}") for first in range(0, count, 100)]
+        self.table(f"{count} sandboxes alive at once, all namespaces, created one after the other",
+                   ("sandbox", "CreateSandbox p50 ms", "p99 ms"), rows)
+        self.note(f"Then: {self.difference(before, alive)}. For each sandbox {memory / count:.0f} KiB in the "
+                  f"agent and {inits / count:.0f} KiB (PSS) in its init. Spawn + Wait in the last: p50 "
+                  f"{percentile(spawns, 50) / 1e6:.2f} ms. The agent's end, which is theirs, took {gone:.1f} "
+                  f"s; cgroups and interfaces left after it: {left}.")
+
+    def limits(self):
+        rows = []
+        with self.agent() as agent:
+            for millis in (100, 500):
+                spawned = agent.call("Spawn", {"spec": {
+                    "argv": ["/bin/sh", "-c", "while :; do :; done"], "timeout": "10s",
+                    "resources": {"cpu_millis": millis}}})
+                usage = agent.call("Wait", {"process_id": spawned["processId"]})["exit"]["usage"]
+                got = seconds(usage, "user", "system") / seconds(usage, "wall") * 1000
+                rows.append((f"CPU, {millis}m for 10 s", f"{got:.0f}m", f"{(got / millis - 1) * 100:+.1f} %"))
+            client = (BIN / "bench_client", agent.socket, "reasons")
+            hog = ("/bin/dd", "if=/dev/zero", "of=/dev/null", "count=1")
+            for mib in (32, 256):
+                lines = run(*client, 20, 1, "-", mib * MIB, *hog, f"bs={4 * mib}M").splitlines()
+                peaks = [int(line.split()[2]) / MIB for line in lines if line.startswith("4 ")]
+                worst = max(peaks, key=lambda peak: abs(peak - mib))
+                rows.append((f"memory, {mib} MiB: peak of {len(peaks)} of 20 that were killed for it",
+                             f"{worst:.2f} MiB", f"{(worst / mib - 1) * 100:+.1f} %"))
+            self.table("Limits", ("limit", "in force", "off by"), rows)
+            self.oom(agent, client, hog)
+
+    def oom(self, agent, client, hog):
+        agent.call("CreateSandbox", {"sandbox_id": "oom"})
+        kinds = {"twice that": (300, "4", [*hog, "bs=64M"]),
+                 "two thirds of that": (300, "1", [*hog, "bs=20M"]),
+                 "a SIGKILL by itself": (400, "2", ["/bin/sh", "-c", "kill -9 $$"])}
+        running = {name: subprocess.Popen([*map(str, client), str(count), "2", "oom", str(32 * MIB), *command],
+                                          stdout=subprocess.PIPE, text=True)
+                   for name, (count, _, command) in kinds.items()}
+        told = []
+        for name, (count, expected, _) in kinds.items():
+            reasons = [line.split()[0] for line in running[name].communicate()[0].splitlines()]
+            told.append(f"{count} with {name}, {count - reasons.count(expected)} of them reported as "
+                        "something else")
+        self.note("1,000 processes with 32 MiB each, six at a time in one sandbox: " + "; ".join(told) + ".")
+
+    def syscalls(self):
+        best = {}
+        for line in "".join(run(BIN / "bench_syscalls") for _ in range(3)).splitlines():
+            words = line.split()
+            if words[1] == "compile":
+                continue
+            if words[0] == "landlock":
+                values = {("landlock", words[2], words[5]): words[4]}
+            else:
+                values = {("seccomp", words[1], name): value for name, value in zip(words[2::2], words[3::2])}
+            for key, value in values.items():
+                best[key] = min(best.get(key, 1e9), float(value))
+        rows = []
+        for name in (name for kind, which, name in best if (kind, which) == ("seccomp", "none")):
+            none, every, ours = (best["seccomp", which, name] for which in ("none", "allow-all", "default"))
+            rows.append((name, f"{none:.0f}", f"{every:.0f}", f"{ours:.0f}", f"{(ours / every - 1) * 100:+.0f} %"))
+        self.table("System calls under the filter, ns, least of three runs",
+                   ("call", "no filter", "one that allows all", "default", "against one that allows all"), rows)
+        paths = dict.fromkeys(path for kind, _, path in best if kind == "landlock")
+        counts = dict.fromkeys(rules for kind, rules, _ in best if kind == "landlock")
+        self.table("open and close under Landlock, ns, by path and number of rules",
+                   ("path", *(f"{rules} rules" for rules in counts)),
+                   [(path, *(f"{best['landlock', rules, path]:.0f}" for rules in counts)) for path in paths])
+        self.build()
+
+    def build(self):
+        headers = ("stdio stdlib string unistd fcntl errno signal pthread time math locale wchar netdb "
+                   "sys/socket sys/stat sys/types sys/wait netinet/in arpa/inet linux/filter linux/bpf").split()
+        includes = " ".join(f"-include {name}.h" for name in headers)
+        script = (f"i=0; while [ $i -lt 20 ]; do gcc -fsyntax-only {includes} -xc /dev/null || exit 1; "
+                  "i=$((i+1)); done")
+        argv, env = ["/bin/sh", "-c", script], {"PATH": "/usr/bin:/bin"}
+        free, confined = [], []
+        with self.agent() as agent:
+            for _ in range(7):  # in turns
+                before = resource.getrusage(resource.RUSAGE_CHILDREN)
+                subprocess.run(["taskset", "-c", "0", *argv], check=True, env=env)
+                after = resource.getrusage(resource.RUSAGE_CHILDREN)
+                free.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+                spawned = agent.call("Spawn", {"spec": {"argv": argv, "env": env}})
+                end = agent.call("Wait", {"process_id": spawned["processId"]})["exit"]
+                if end.get("code", 0) != 0:
+                    raise RuntimeError(f"the build fails in the sandbox: {end}")
+                confined.append(seconds(end["usage"], "user", "system"))
+        self.note(f"A build with many opens (20 × gcc over {len(headers)} headers), CPU time, least of seven in "
+                  f"turns: {min(free):.2f} s free, {min(confined):.2f} s in a sandbox with all namespaces, "
+                  f"Landlock and the filter: {(min(confined) / min(free) - 1) * 100:+.1f} %.")
 
     def ghz(self, socket, reflection):
         protoset = [] if reflection else ["--protoset", SOURCE / "build/bench/proto/osa_proto_agent.ds"]
@@ -229,8 +390,8 @@ class Bench:
         ours, theirs, stalled = [], [], 0
         for _ in range(3):
             with self.agent() as agent:
-                spawned = agent.call("Spawn", {"spec": {"argv": ["/usr/bin/head", "-c", str(size),
-                                                                 "/dev/zero"]}})
+                spawned = agent.call("Spawn", {"spec": {
+                    "argv": ["/usr/bin/head", "-c", str(size), "/dev/zero"], "hold_output": "60s"}})
                 ours.append(attach(agent.socket, spawned["processId"]))
             with Server(BIN / "bench_peer", "serve", peer_socket, self.folder / "empty",
                         socket=peer_socket):
@@ -314,7 +475,8 @@ method.
 
 
 def main():
-    sections = sys.argv[1:] or ["start", "spawn", "density", "unary", "stream", "policy", "egress"]
+    sections = sys.argv[1:] or ["start", "spawn", "density", "sandboxes", "limits", "syscalls", "unary",
+                                "stream", "policy", "egress"]
     with tempfile.TemporaryDirectory(prefix="osa-bench-") as folder:
         bench = Bench(pathlib.Path(folder))
         for section in sections:

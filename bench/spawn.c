@@ -40,9 +40,12 @@ int main(int argc, char **argv)
         pid_t pid = -1;
         int status = -1;
         int rc = posix_spawnp(&pid, argv[2], &quiet, NULL, argv + 2, environ);
-        if (rc || waitpid(pid, &status, 0) != pid || status != 0) {
-            fprintf(stderr, "%s: %s, status %#x\n", argv[2], strerror(rc ? rc : errno),
-                    (unsigned)status);
+        if (rc || waitpid(pid, &status, 0) != pid) {
+            fprintf(stderr, "%s: %s\n", argv[2], strerror(rc ? rc : errno));
+            return 1;
+        }
+        if (status != 0) {
+            fprintf(stderr, "%s: wait status %#x\n", argv[2], (unsigned)status);
             return 1;
         }
         printf("%" PRId64 "\n", now_ns() - start);
