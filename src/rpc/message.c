@@ -168,7 +168,7 @@ static enum osa_code scan_message(struct scan *scan, const struct frame *outer,
         return refuse(scan, outer, OSA_RESOURCE_EXHAUSTED, "is nested too deeply");
     struct wire_cursor cursor = { data, data + len };
     while (cursor.next < cursor.end) {
-        struct wire_field value;
+        struct wire_field value = { 0 }; /* as it stays where not even the tag is read */
         frame.field = NULL;
         const char *wrong = wire_next(&cursor, &value);
         const ProtobufCFieldDescriptor *field =
