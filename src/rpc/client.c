@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "rpc/bytes.h"
 #include "rpc/client_internal.h"
+#include "rpc/send_queue.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,12 +20,6 @@
     ((size_t)256 * 1024) /* of unsent requests; above, rpc_client_send() says false */
 
 static const char details_key[] = "grpc-status-details-bin";
-
-struct out {
-    struct out *next;
-    grpc_byte_buffer *bytes; /* owned */
-    size_t len;
-};
 
 /**
  * struct rpc_client_call - Owner: the loop thread
@@ -55,10 +50,7 @@ struct rpc_client_call {
     struct rpc_step received;
     struct rpc_step finished;
 
-    struct out *in_flight; /* owned; part of the batch that is being sent */
-    struct out *queue;
-    struct out **queue_end;
-    size_t queued_bytes;
+    struct rpc_send_queue queue;
     grpc_byte_buffer *payload;
     grpc_metadata_array initial;
     grpc_metadata_array trailing;
@@ -68,32 +60,6 @@ struct rpc_client_call {
 
 /* ---- the end ---- */
 
-static void out_free(struct out *out)
-{
-    if (out == NULL)
-        return;
-    grpc_byte_buffer_destroy(out->bytes);
-    free(out);
-}
-
-static struct out *queue_pop(struct rpc_client_call *call)
-{
-    struct out *out = call->queue;
-    if (out != NULL)
-        call->queue = out->next;
-    if (call->queue == NULL)
-        call->queue_end = &call->queue;
-    return out;
-}
-
-static void drop_queue(struct rpc_client_call *call)
-{
-    for (struct out *out; (out = queue_pop(call)) != NULL;) {
-        call->queued_bytes -= out->len;
-        out_free(out);
-    }
-}
-
 static void call_free(struct rpc_client_call *call)
 {
     if (call->prev != NULL)
@@ -102,7 +68,7 @@ static void call_free(struct rpc_client_call *call)
         call->channel->calls = call->next;
     if (call->next != NULL)
         call->next->prev = call->prev;
-    drop_queue(call);
+    rpc_send_queue_drop(&call->queue);
     grpc_byte_buffer_destroy(call->payload);
     grpc_metadata_array_destroy(&call->initial);
     grpc_metadata_array_destroy(&call->trailing);
@@ -177,15 +143,15 @@ static void flush(struct rpc_client_call *call)
     grpc_op ops[3];
     grpc_metadata authorization = { .value = grpc_empty_slice() };
     size_t count = 0;
-    struct out *out = queue_pop(call);
-    if (out != NULL) {
+    grpc_byte_buffer *message = rpc_send_queue_take(&call->queue);
+    if (message != NULL) {
         /* Not together with the initial metadata: core would hold back both. */
-        bool hint = call->queue != NULL && call->begun;
+        bool hint = rpc_send_queue_waits(&call->queue) && call->begun;
         ops[count] =
             (grpc_op){ .op = GRPC_OP_SEND_MESSAGE, .flags = hint ? GRPC_WRITE_BUFFER_HINT : 0 };
-        ops[count++].data.send_message.send_message = out->bytes;
+        ops[count++].data.send_message.send_message = message;
     }
-    if (call->half_close_wanted && !call->half_close_sent && call->queue == NULL) {
+    if (call->half_close_wanted && !call->half_close_sent && !rpc_send_queue_waits(&call->queue)) {
         ops[count++] = (grpc_op){ .op = GRPC_OP_SEND_CLOSE_FROM_CLIENT };
         call->half_close_sent = true;
     }
@@ -194,7 +160,6 @@ static void flush(struct rpc_client_call *call)
     call->begun = true;
     if (count > 0) {
         call->sending = true;
-        call->in_flight = out;
         start_batch(call, ops, count, &call->sent);
     }
     grpc_slice_unref(authorization.value); /* core holds its own reference */
@@ -206,14 +171,12 @@ static void on_sent(struct rpc_step *step)
     bool ok = step->ok; /* flush() may start the step anew, and the worker then writes it */
     call->pending--;
     call->sending = false;
-    call->queued_bytes -= call->in_flight != NULL ? call->in_flight->len : 0;
-    out_free(call->in_flight);
-    call->in_flight = NULL;
+    rpc_send_queue_sent(&call->queue);
     if (!ok)
-        drop_queue(call); /* the status says what happened */
+        rpc_send_queue_drop(&call->queue); /* the status says what happened */
     else
         flush(call);
-    if (ok && call->full && !call->ended && call->queued_bytes <= QUEUE_BYTES / 2) {
+    if (ok && call->full && !call->ended && call->queue.bytes <= QUEUE_BYTES / 2) {
         call->full = false;
         if (call->events->writable != NULL)
             call->events->writable(call->events);
@@ -225,17 +188,10 @@ bool rpc_client_send(struct rpc_client_call *call, const ProtobufCMessage *reque
 {
     if (call->ended || call->half_close_wanted)
         return false;
-    struct out *out = malloc(sizeof(*out));
-    if (out == NULL)
-        abort();
-    *out = (struct out){ 0 };
-    out->bytes = rpc_bytes_pack(request, &out->len);
-    *call->queue_end = out;
-    call->queue_end = &out->next;
-    call->queued_bytes += out->len;
+    rpc_send_queue_add(&call->queue, request);
     if (call->begun)
         flush(call);
-    call->full |= call->queued_bytes > QUEUE_BYTES;
+    call->full |= call->queue.bytes > QUEUE_BYTES;
     return !call->full;
 }
 
@@ -359,7 +315,7 @@ struct rpc_client_call *rpc_client_start(struct rpc_channel *channel, const char
     call->events = events;
     call->response = response;
     call->wait_for_ready = wait_for_ready;
-    call->queue_end = &call->queue;
+    rpc_send_queue_init(&call->queue);
     call->status_text = grpc_empty_slice();
     grpc_metadata_array_init(&call->initial);
     grpc_metadata_array_init(&call->trailing);

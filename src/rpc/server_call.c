@@ -29,7 +29,7 @@ static struct rpc_call *call_new(struct rpc_server *server, const struct rpc_ent
     atomic_init(&call->refs, 1);
     call->server = server;
     call->entry = entry;
-    call->queue_end = &call->queue;
+    rpc_send_queue_init(&call->queue);
     call->text = grpc_empty_slice();
     call->details_bin = grpc_empty_slice();
     grpc_metadata_array_init(&call->metadata);
@@ -50,32 +50,6 @@ void rpc_call_unref(struct rpc_call *call)
     free(call);
 }
 
-static void out_free(struct rpc_out *out)
-{
-    if (out == NULL)
-        return;
-    grpc_byte_buffer_destroy(out->bytes);
-    free(out);
-}
-
-static struct rpc_out *queue_pop(struct rpc_call *call)
-{
-    struct rpc_out *out = call->queue;
-    if (out != NULL)
-        call->queue = out->next;
-    if (call->queue == NULL)
-        call->queue_end = &call->queue;
-    return out;
-}
-
-static void drop_queue(struct rpc_call *call)
-{
-    for (struct rpc_out *out; (out = queue_pop(call)) != NULL;) {
-        call->queued_bytes -= out->len;
-        out_free(out);
-    }
-}
-
 static void drop_payload(struct rpc_call *call)
 {
     grpc_byte_buffer_destroy(call->payload); /* NULL is fine */
@@ -85,7 +59,7 @@ static void drop_payload(struct rpc_call *call)
 /* Everything of core's goes; the struct stays for those who hold references. */
 static void release_core(struct rpc_call *call)
 {
-    drop_queue(call);
+    rpc_send_queue_drop(&call->queue);
     drop_payload(call);
     grpc_slice_unref(call->text);
     grpc_slice_unref(call->details_bin);
@@ -174,18 +148,18 @@ static bool flush(struct rpc_call *call)
     grpc_op ops[4];
     grpc_metadata trailer;
     size_t count = 0;
-    struct rpc_out *out = queue_pop(call);
+    grpc_byte_buffer *message = rpc_send_queue_take(&call->queue);
     if (!call->initial_sent)
         ops[count++] = (grpc_op){ .op = GRPC_OP_SEND_INITIAL_METADATA };
-    if (out != NULL) {
+    if (message != NULL) {
         /* Not together with the initial metadata: core would hold those back, too, and with them
          * the end of this batch, for which the next message waits. */
-        bool hint = call->queue != NULL && call->initial_sent;
+        bool hint = rpc_send_queue_waits(&call->queue) && call->initial_sent;
         ops[count] =
             (grpc_op){ .op = GRPC_OP_SEND_MESSAGE, .flags = hint ? GRPC_WRITE_BUFFER_HINT : 0 };
-        ops[count++].data.send_message.send_message = out->bytes;
+        ops[count++].data.send_message.send_message = message;
     }
-    bool last = call->state == CALL_FINISHING && call->queue == NULL;
+    bool last = call->state == CALL_FINISHING && !rpc_send_queue_waits(&call->queue);
     if (last)
         ops[count++] = op_status(call, &trailer);
     bool with_close = last && !call->close_started;
@@ -195,7 +169,6 @@ static bool flush(struct rpc_call *call)
         return false;
     call->initial_sent = true;
     call->sending = true;
-    call->in_flight = out;
     call->close_started |= with_close;
     if (last)
         call->state = CALL_SENT;
@@ -208,17 +181,15 @@ static void on_sent(struct rpc_step *step)
     struct rpc_call *call = OSA_CONTAINER_OF(step, struct rpc_call, sent);
     call->pending--;
     call->sending = false;
-    call->queued_bytes -= call->in_flight != NULL ? call->in_flight->len : 0;
-    out_free(call->in_flight);
-    call->in_flight = NULL;
+    rpc_send_queue_sent(&call->queue);
     if (!step->ok && call->state != CALL_SENT)
         call->state = CALL_OVER; /* the close event is on its way */
     if (call->state == CALL_OVER)
-        drop_queue(call);
+        rpc_send_queue_drop(&call->queue);
     else
         (void)flush(call);
-    bool room = call->full && call->queued_bytes <= call->server->config.send_queue_bytes / 2;
-    bool drained = call->draining && call->queued_bytes == 0;
+    bool room = call->full && call->queue.bytes <= call->server->config.send_queue_bytes / 2;
+    bool drained = call->draining && call->queue.bytes == 0;
     if ((room || drained) && call->state == CALL_OPEN) {
         call->full = false;
         call->draining &= !drained;
@@ -232,29 +203,23 @@ bool rpc_call_send(struct rpc_call *call, const ProtobufCMessage *response)
 {
     if (call->state != CALL_OPEN)
         return false;
-    struct rpc_out *out = malloc(sizeof(*out));
-    if (out == NULL)
-        abort();
-    *out = (struct rpc_out){ .bytes = rpc_bytes_pack(response, &out->len), .len = out->len };
-    *call->queue_end = out;
-    call->queue_end = &out->next;
-    call->queued_bytes += out->len;
+    rpc_send_queue_add(&call->queue, response);
     if (call->entry->method->kind == RPC_UNARY || call->entry->method->kind == RPC_CLIENT_STREAM)
         return false; /* its only one: it leaves together with the status */
     (void)flush(call);
-    call->full |= call->queued_bytes > call->server->config.send_queue_bytes;
+    call->full |= call->queue.bytes > call->server->config.send_queue_bytes;
     return !call->full;
 }
 
 bool rpc_call_await_drain(struct rpc_call *call)
 {
-    call->draining = call->queued_bytes > 0;
+    call->draining = call->queue.bytes > 0;
     return call->draining;
 }
 
 size_t rpc_call_queued_bytes(const struct rpc_call *call)
 {
-    return call->queued_bytes;
+    return call->queue.bytes;
 }
 
 void rpc_call_finish(struct rpc_call *call)
@@ -345,7 +310,7 @@ static void on_closed(struct rpc_step *step)
     if (call->state != CALL_SENT) {
         call->state = CALL_OVER;
         call->gone = true;
-        drop_queue(call);
+        rpc_send_queue_drop(&call->queue);
     }
     settle(call);
 }

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "rpc/auth.h"
+#include "rpc/send_queue.h"
 #include "rpc/server.h"
 #include "rpc/worker.h"
 
@@ -69,18 +70,10 @@ enum call_state {
     CALL_DONE,      /* `done` has been called; only references keep the struct */
 };
 
-/* One response that waits to be sent. */
-struct rpc_out {
-    struct rpc_out *next;
-    grpc_byte_buffer *bytes; /* owned */
-    size_t len;
-};
-
 /**
  * struct rpc_call - Owner: the loop thread; the worker for an inline_ok method until its one batch starts
  * @corked:  a handler's first callbacks run; what they do is sent as one batch afterwards
  * @pending: batches in flight; `done` waits for 0
- * @queued_bytes: of queue and in_flight
  */
 struct rpc_call {
     atomic_uint refs;
@@ -109,10 +102,7 @@ struct rpc_call {
     grpc_byte_buffer *payload; /* owned; the message that was received last */
     int cancelled;
 
-    struct rpc_out *in_flight; /* owned; part of the batch that is being sent */
-    struct rpc_out *queue;
-    struct rpc_out **queue_end;
-    size_t queued_bytes;
+    struct rpc_send_queue queue;
     enum osa_code code;
     grpc_slice text;
     grpc_slice details_bin; /* packed google.rpc.Status, empty for none */
