@@ -252,6 +252,11 @@ void egress_close(struct egress *egress)
     free(egress);
 }
 
+uint32_t egress_version(const struct egress *egress)
+{
+    return egress->version;
+}
+
 const struct spec_pairs *egress_environment(const struct egress *egress)
 {
     static const struct spec_pairs none;

@@ -26,5 +26,8 @@ void egress_close(struct egress *egress);
 OSA_MUST_CHECK enum osa_code egress_policy(struct egress *egress, const struct policy_document *doc,
                                            struct osa_error *err);
 
+/** egress_version() - How many policies have been put in force */
+uint32_t egress_version(const struct egress *egress);
+
 /** egress_environment() - Variables that lead programs to the proxy; none for NULL. Borrowed until egress_close() */
 const struct spec_pairs *egress_environment(const struct egress *egress);

@@ -27,6 +27,7 @@ enum event_type {
     EVENT_DRAINING = 12,
     EVENT_SIGNALED = 13,
     EVENT_ALLOWED = 14,
+    EVENT_POLICY_UPDATED = 15,
 };
 
 /**

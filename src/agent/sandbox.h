@@ -105,6 +105,16 @@ void sandbox_pause(struct sandbox *sandbox, bool pause, done_fn done, void *ctx)
 void sandbox_update(struct sandbox *sandbox, const struct resources *wanted, done_fn done,
                     void *ctx);
 
+/**
+ * sandbox_set_policy() - Another policy from now on
+ * @doc: one reference is added
+ * Return: OSA_OK; FAILED_PRECONDITION: it differs in more than network sections, or there is no
+ * proxy to hold it; INVALID_ARGUMENT: it cannot be used; as sandbox_usable()
+ */
+OSA_MUST_CHECK enum osa_code sandbox_set_policy(struct sandbox *sandbox,
+                                                const struct policy_document *doc,
+                                                uint32_t *ret_version, struct osa_error *err);
+
 /** sandbox_stats() - Usage of all of it */
 void sandbox_stats(struct sandbox *sandbox, stats_fn done, void *ctx);
 

@@ -398,3 +398,39 @@ const struct cli_command cli_command_sandbox_update = {
     .target_size = sizeof(struct cli_limits),
     .run = run_update,
 };
+
+/* ---- policy ---- */
+
+static void say_version(struct osa_buf *out, const ProtobufCMessage *message)
+{
+    const API(UpdatePolicyResponse) *updated = (const void *)message;
+    (void)osa_buf_addf(out, "version %u\n", updated->version);
+}
+
+static int run_policy(struct cli *cli, const void *options, int argc, const char *const *argv)
+{
+    OSA_AUTO(cli_arena_done) struct cli_arena arena = { 0 };
+    API(UpdatePolicyRequest) request = API_INIT(UPDATE_POLICY_REQUEST);
+    struct osa_error err;
+    (void)options;
+    (void)argc;
+    request.sandbox_id = cli_string(&arena, argv[0]);
+    if (cli_policy_load(argv[1], &request.policy, &err) != OSA_OK)
+        return cli_usage_error(cli, &err);
+    int status = cli_show(cli, API_METHOD("UpdatePolicy"), &request.base,
+                          API_TYPE(update_policy_response), cli_deadline(cli), say_version);
+    openshell__sandbox__v1__sandbox_policy__free_unpacked(request.policy, NULL);
+    return status;
+}
+
+const struct cli_command cli_command_sandbox_policy = {
+    .name = "sandbox policy",
+    .operands = "SANDBOX FILE",
+    .summary = "Put another policy in force in a running sandbox; only its network sections may "
+               "differ",
+    .complete = "sandbox",
+    .min = 2,
+    .max = 2,
+    .failed = CLI_FAILED,
+    .run = run_policy,
+};

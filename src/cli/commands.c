@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { COMMAND_COUNT = 27 };
+enum { COMMAND_COUNT = 28 };
 
 const struct cli_command *cli_commands(size_t *ret_count)
 {
@@ -30,6 +30,7 @@ const struct cli_command *cli_commands(size_t *ret_count)
         &cli_command_sandbox_pause,
         &cli_command_sandbox_resume,
         &cli_command_sandbox_update,
+        &cli_command_sandbox_policy,
         &cli_command_info,
         &cli_command_drain,
         &cli_command_policy_check,

@@ -25,6 +25,7 @@ extern const struct cli_command cli_command_sandbox_rm;
 extern const struct cli_command cli_command_sandbox_pause;
 extern const struct cli_command cli_command_sandbox_resume;
 extern const struct cli_command cli_command_sandbox_update;
+extern const struct cli_command cli_command_sandbox_policy;
 extern const struct cli_command cli_command_drain;
 extern const struct cli_command cli_command_policy_check;
 extern const struct cli_command cli_command_policy_explain;

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 import harness
@@ -38,6 +39,7 @@ def own_address():
 
 class Origin(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     seen = []
 
     def answer(self):
@@ -45,10 +47,22 @@ class Origin(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(length)
         Origin.seen.append((self.command, self.path, dict(self.headers), body))
         reply = f"{self.command} {self.path} {len(body)}\n".encode()
+        if self.path == "/slow":
+            self.drip()
+            return
         self.send_response(200)
         self.send_header("Content-Length", str(len(reply)))
         self.end_headers()
         self.wfile.write(reply)
+
+    def drip(self):
+        """A response that never ends by itself."""
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        while True:
+            self.wfile.write(b"1\r\nx\r\n")
+            time.sleep(0.05)
 
     do_GET = do_POST = do_PUT = answer
 
@@ -250,6 +264,48 @@ import urllib.request
 print(urllib.request.urlopen("{self.origin}/linked").read().decode(), end="")
 E""", policy=linked)
         self.assertEqual(out, "GET /linked 0\n")
+
+    def test_another_policy_drops_nothing_that_it_allows_and_cuts_the_rest(self):
+        wider = self.agent.folder / "wider.yaml"
+        wider.write_text(self.policy.read_text() + "  more:\n    endpoints: [{host: a.test, port: 1}]\n"
+                         "    binaries: [{path: /usr/bin/curl}]\n")
+        nothing = self.agent.folder / "nothing.yaml"
+        nothing.write_text(self.policy.read_text().replace("/usr/bin/curl", "/usr/bin/other"))
+        sandbox = self.ctl("sandbox", "create", "--policy", str(self.policy)).strip()
+        try:
+            # Requests on one kept connection, one after the other, while policies come and go.
+            urls = " ".join(f"{self.origin}/{i}" for i in range(1000))
+            load = subprocess.Popen(
+                [harness.BIN / "openshell-agentctl", "run", "--sandbox", sandbox, "--", "/bin/sh",
+                 "-c", f"curl -sS -f {urls} | grep -c ^GET"], stdout=subprocess.PIPE, text=True,
+                env={"OPENSHELL_AGENT_ADDRESS": f"unix:{self.agent.socket}"})
+            versions = 1
+            while load.poll() is None:
+                for policy in (wider, self.policy):
+                    versions += 1
+                    self.assertEqual(self.ctl("sandbox", "policy", sandbox, str(policy)),
+                                     f"version {versions}\n")
+            self.assertEqual(load.communicate()[0], "1000\n")
+            self.assertGreater(versions, 3)
+            # A tunnel that nobody may have any more ends.
+            tunnel = subprocess.Popen(
+                [harness.BIN / "openshell-agentctl", "run", "--sandbox", sandbox, "--", "/bin/sh",
+                 "-c", f"curl -s -p -x $http_proxy {self.origin}/slow"],
+                stdout=subprocess.DEVNULL,
+                env={"OPENSHELL_AGENT_ADDRESS": f"unix:{self.agent.socket}"})
+            harness.wait_until(lambda: any(s[1] == "/slow" for s in Origin.seen), "it is open")
+            self.ctl("sandbox", "policy", sandbox, str(nothing))
+            self.assertNotEqual(tunnel.wait(harness.PATIENCE_S), 0)
+            out = self.ctl("run", "--sandbox", sandbox, "--", "/usr/bin/curl", "-s",
+                           f"{self.origin}/")
+            self.assertEqual(json.loads(out)["reason"], "binary-miss")
+            fixed = self.agent.folder / "fixed.yaml"
+            fixed.write_text(self.policy.read_text().replace("[/tmp,", "[/var/tmp,"))
+            self.ctl("sandbox", "policy", sandbox, str(fixed), status=1)
+        finally:
+            self.ctl("sandbox", "rm", sandbox)
+        self.assertTrue(any("policy updated" in line for line in
+                            self.ctl("events").splitlines()))
 
     def test_loopback_and_metadata_of_the_host_are_out_of_reach(self):
         out = self.run_in("curl -s http://169.254.169.254/; curl -s http://[::ffff:127.0.0.1]:1/")

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* CreateSandbox, GetSandbox, ListSandboxes, DeleteSandbox, Pause, Resume, UpdateResources. */
+/* CreateSandbox, GetSandbox, ListSandboxes, DeleteSandbox, Pause, Resume, UpdateResources, UpdatePolicy. */
 #include "agent/service/service_internal.h"
+#include "policy/document.h"
+#include "wire/policy_wire.h"
 
 #include <stdio.h>
 
@@ -173,4 +175,27 @@ void service_update_resources(struct rpc_call *call, const ProtobufCMessage *req
         if (process != NULL)
             process_update(process, &wanted, on_updated, update_new(call, wire));
     }
+}
+
+/* ---- UpdatePolicy ---- */
+
+void service_update_policy(struct rpc_call *call, const ProtobufCMessage *request)
+{
+    const V1(UpdatePolicyRequest) *wire = (const V1(UpdatePolicyRequest) *)request;
+    OSA_AUTO(policy_document_unrefp) const struct policy_document *doc = NULL;
+    V1(UpdatePolicyResponse) reply = V1_INIT(UPDATE_POLICY_RESPONSE);
+    struct osa_error err = { 0 };
+    struct sandbox *sandbox = service_find_sandbox(call, wire->sandbox_id);
+    if (sandbox == NULL)
+        return;
+    if (wire->policy == NULL)
+        (void)osa_fail_field(&err, "policy", "missing");
+    else if (policy_from_wire(wire->policy, "policy", &doc, &err) == OSA_OK &&
+             sandbox_set_policy(sandbox, doc, &reply.version, &err) == OSA_OK) {
+        reply.warnings = (char **)(void *)doc->warnings.items;
+        reply.n_warnings = doc->warnings.count;
+        rpc_call_reply(call, &reply.base);
+        return;
+    }
+    service_fail(call, &err);
 }

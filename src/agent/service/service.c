@@ -111,6 +111,7 @@ static const struct rpc_method methods[] = {
     { ROW("Stats", RPC_SERVER_STREAM, stats_request, stats_response, RPC_ROLE_VIEWER),
       .message = service_stats, .writable = service_stats_writable, .done = service_stats_done },
     { UNARY("UpdateResources", update_resources, RPC_ROLE_OPERATOR, service_update_resources) },
+    { UNARY("UpdatePolicy", update_policy, RPC_ROLE_OPERATOR, service_update_policy) },
     { UNARY("Pause", pause, RPC_ROLE_OPERATOR, service_pause) },
     { UNARY("Resume", resume, RPC_ROLE_OPERATOR, service_resume) },
     { ROW("CopyIn", RPC_CLIENT_STREAM, copy_in_request, copy_in_response, RPC_ROLE_OPERATOR),

@@ -120,6 +120,8 @@ void service_pause(struct rpc_call *call, const ProtobufCMessage *request);
 void service_resume(struct rpc_call *call, const ProtobufCMessage *request);
 /** service_update_resources() - UpdateResources */
 void service_update_resources(struct rpc_call *call, const ProtobufCMessage *request);
+/** service_update_policy() - UpdatePolicy */
+void service_update_policy(struct rpc_call *call, const ProtobufCMessage *request);
 
 /** service_spawn() - Spawn */
 void service_spawn(struct rpc_call *call, const ProtobufCMessage *request);
