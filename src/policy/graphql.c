@@ -165,6 +165,29 @@ static const char *read_get(struct policy_text query, struct osa_arena *arena,
     return classify(&envelope, arena, ret);
 }
 
+/*
+ * A server may prefer what stands in the URL to what stands in the body, or read both. Parts of a
+ * request in the other place are refused, but for an operationName that says the same.
+ */
+static const char *find_second_place(struct policy_text query, struct osa_arena *arena,
+                                     const struct policy_graphql *body)
+{
+    static const char *const names[] = { "query", "extensions", "documentId", "queryId" };
+    const char *value = NULL;
+    for (size_t i = 0; i < OSA_ARRAY_LEN(names); i++) {
+        const char *error = find_parameter(query, names[i], arena, &value);
+        if (error != NULL || value != NULL)
+            return "GraphQL request in the URL beside the one in the body";
+    }
+    const char *error = find_parameter(query, "operationName", arena, &value);
+    if (error != NULL || value == NULL)
+        return error;
+    for (size_t i = 0; i < body->operation_count; i++)
+        if (strcmp(body->operations[i].name, value) != 0)
+            return "GraphQL operationName in the URL is not that of the body";
+    return NULL;
+}
+
 static bool is_letters(struct policy_text a, const char *b)
 {
     return a.len == strlen(b) && strncasecmp(a.data, b, a.len) == 0;
@@ -183,6 +206,10 @@ void policy_graphql_http(struct policy_text method, struct policy_text query,
         finish(ret, "GraphQL request is multipart", NULL, 0);
     } else if (is_letters(method, "POST")) {
         read_body(body, arena, ret);
+        const char *error = ret->error == NULL ? find_second_place(query, arena, ret) : ret->error;
+        finish(ret, error, ret->operations, ret->operation_count);
+    } else if (is_letters(method, "GET") && body.len > 0) {
+        finish(ret, "GraphQL request by GET has a body", NULL, 0);
     } else if (is_letters(method, "GET")) {
         struct policy_operation *operation = osa_arena_alloc(arena, sizeof(*operation));
         finish(ret, read_get(query, arena, operation), operation, 1);

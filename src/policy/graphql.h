@@ -45,7 +45,7 @@ struct policy_graphql {
 /**
  * policy_graphql_http() - Read a request
  * @method: GET and POST carry GraphQL
- * @query:  parameters of a GET
+ * @query:  of the target: the parameters of a GET, and nothing about GraphQL in a POST
  * @content_type, @content_encoding: header values, empty when missing
  * @body:   whole; the caller holds it to the endpoint's graphql_max_body_bytes
  * @arena:  takes what @ret points to; bounded by a small multiple of @body

@@ -158,6 +158,7 @@ static bool find_classes(struct policy_pattern *pattern)
 struct table {
     struct positions takers;
     struct positions states[MAX_STATES];
+    uint64_t hashes[MAX_STATES];
     uint8_t next[MAX_STATES * 256];
     size_t count;
 };
@@ -166,14 +167,19 @@ struct table {
 static size_t find_state(const struct pattern_program *program, struct table *table,
                          const struct positions *set)
 {
+    uint64_t hash = 0;
+    for (size_t i = 0; i < words(program); i++)
+        hash = (hash ^ set->bits[i]) * 0x9e3779b97f4a7c15u;
     if (is_empty(program, set))
         return 0;
     for (size_t i = 1; i < table->count; i++)
-        if (memcmp(table->states[i].bits, set->bits, words(program) * sizeof(set->bits[0])) == 0)
+        if (table->hashes[i] == hash &&
+            memcmp(table->states[i].bits, set->bits, words(program) * sizeof(set->bits[0])) == 0)
             return i;
     if (table->count == MAX_STATES)
         return MAX_STATES;
     memcpy(table->states[table->count].bits, set->bits, words(program) * sizeof(set->bits[0]));
+    table->hashes[table->count] = hash;
     return table->count++;
 }
 

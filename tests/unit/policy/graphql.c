@@ -185,6 +185,36 @@ static void test_http(void **state)
     assert_string_equal(get("query=%00"), "! GraphQL parameter query is not text");
 }
 
+static const char *post_to(const char *query, const char *body)
+{
+    struct policy_graphql graphql;
+    policy_graphql_http(policy_text("POST"), policy_text(query), policy_text(""), policy_text(""),
+                        policy_text(body), &arena, &graphql);
+    return shown(&graphql);
+}
+
+/* What stands in the URL and in the body: servers differ in which they take. */
+static void test_two_places(void **state)
+{
+    (void)state;
+    const char *body = "{\"query\":\"query A{a}\"}";
+    assert_string_equal(post_to("id=7&x=y&operationName=A", body), "query A a");
+    assert_string_equal(post_to("operationName=", body), "query A a");
+    assert_string_equal(post_to("operationName=B", body),
+                        "! GraphQL operationName in the URL is not that of the body");
+    assert_string_equal(post_to("operationName=A&operationName=B", body),
+                        "! GraphQL parameter operationName is given twice");
+    static const char *const second[] = { "query=%7Bb%7D", "a=b&q%75ery=x", "extensions=%7B%7D",
+                                          "documentId=d",  "queryId=d",     "query=a&query=b" };
+    for (size_t i = 0; i < OSA_ARRAY_LEN(second); i++)
+        assert_string_equal(post_to(second[i], body),
+                            "! GraphQL request in the URL beside the one in the body");
+    struct policy_graphql graphql;
+    policy_graphql_http(policy_text("GET"), policy_text("query=%7Ba%7D"), policy_text(""),
+                        policy_text(""), policy_text(body), &arena, &graphql);
+    assert_string_equal(shown(&graphql), "! GraphQL request by GET has a body");
+}
+
 static void test_headers(void **state)
 {
     (void)state;
@@ -235,6 +265,7 @@ int main(void)
         cmocka_unit_test_teardown(test_refused, reset),
         cmocka_unit_test_teardown(test_bounds, reset),
         cmocka_unit_test_teardown(test_http, reset),
+        cmocka_unit_test_teardown(test_two_places, reset),
         cmocka_unit_test_teardown(test_headers, reset),
         cmocka_unit_test_teardown(test_messages, reset),
     };
