@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -273,6 +274,34 @@ static unsigned open_fds(void)
 }
 
 /* ---- cases ---- */
+
+static void expect_all_slots(const struct backend_ops *ops)
+{
+    const size_t first = offsetof(struct backend_ops, close);
+    assert_int_equal(ops->kind, subject->backend->ops->kind);
+    for (size_t at = first; at < sizeof(*ops); at += sizeof(void (*)(void))) {
+        void (*slot)(void);
+        memcpy(&slot, (const char *)ops + at, sizeof(slot));
+        if (slot == NULL)
+            fail_msg("slot %zu of struct backend_ops is NULL", (at - first) / sizeof(slot));
+    }
+}
+
+/* What a backend lacks points to a function that says so. */
+static void test_no_slot_is_null(void **state)
+{
+    struct box box;
+    struct watch watch;
+    (void)state;
+    expect_all_slots(subject->backend->ops);
+    box_open(&box);
+    run(&box, &watch, PROGRAM_EXIT_7);
+    expect_all_slots(box.sandbox->ops);
+    expect_all_slots(watch.process->ops);
+    finish(&watch, 2);
+    watch_done(&watch, 2);
+    box_close(&box);
+}
 
 static void test_exit_status(void **state)
 {
@@ -802,23 +831,15 @@ static void test_copy_broken_off(void **state)
 int conformance_run(const char *name, struct conformance *conformance)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exit_status),
-        cmocka_unit_test(test_start_failure),
-        cmocka_unit_test(test_output),
-        cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_stdin),
-        cmocka_unit_test(test_signals),
-        cmocka_unit_test(test_any_signal),
-        cmocka_unit_test(test_kill_tree),
-        cmocka_unit_test(test_exit_before_output_ends),
-        cmocka_unit_test(test_destroy_running),
-        cmocka_unit_test(test_destroy_while_spawning),
-        cmocka_unit_test(test_many_at_once),
-        cmocka_unit_test(test_terminal),
-        cmocka_unit_test(test_pause),
-        cmocka_unit_test(test_stats_and_limits),
-        cmocka_unit_test(test_copy_in),
-        cmocka_unit_test(test_copy_out),
+        cmocka_unit_test(test_no_slot_is_null), cmocka_unit_test(test_exit_status),
+        cmocka_unit_test(test_start_failure),   cmocka_unit_test(test_output),
+        cmocka_unit_test(test_environment),     cmocka_unit_test(test_stdin),
+        cmocka_unit_test(test_signals),         cmocka_unit_test(test_any_signal),
+        cmocka_unit_test(test_kill_tree),       cmocka_unit_test(test_exit_before_output_ends),
+        cmocka_unit_test(test_destroy_running), cmocka_unit_test(test_destroy_while_spawning),
+        cmocka_unit_test(test_many_at_once),    cmocka_unit_test(test_terminal),
+        cmocka_unit_test(test_pause),           cmocka_unit_test(test_stats_and_limits),
+        cmocka_unit_test(test_copy_in),         cmocka_unit_test(test_copy_out),
         cmocka_unit_test(test_copy_broken_off),
     };
     subject = conformance;

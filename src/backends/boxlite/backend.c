@@ -174,19 +174,15 @@ static void process_stats_op(struct backend_process *p, stats_fn done, void *ctx
     defer_stats(OSA_CONTAINER_OF(p, struct box_process, base)->loop, done, ctx, &err);
 }
 
+#define BACKEND_SLOTS                                                                              \
+    .kind = RUNTIME_KIND_BOXLITE, .name = "boxlite", .close = close_op, .info = info_op,           \
+    .sandbox_create = box_create_op, .sandbox_destroy = box_destroy_op, .sandbox_pause = pause_op, \
+    .sandbox_update = update_op, .sandbox_stats = stats_op, .sandbox_connect = connect_op,         \
+    .sandbox_door = backend_no_door, .sandbox_owner = backend_no_owner, .sandbox_copy = copy_op,   \
+    .spawn = box_spawn_op
+
 static const struct backend_ops boxlite_ops = {
-    .kind = RUNTIME_KIND_BOXLITE,
-    .name = "boxlite",
-    .close = close_op,
-    .info = info_op,
-    .sandbox_create = box_create_op,
-    .sandbox_destroy = box_destroy_op,
-    .sandbox_pause = pause_op,
-    .sandbox_update = update_op,
-    .sandbox_stats = stats_op,
-    .sandbox_connect = connect_op,
-    .sandbox_copy = copy_op,
-    .spawn = box_spawn_op,
+    BACKEND_SLOTS,
     .process_free = box_process_free_op,
     .signal = box_signal_op,
     .kill_tree = box_kill_tree_op,
@@ -196,6 +192,19 @@ static const struct backend_ops boxlite_ops = {
     .resize = box_resize_op,
     .process_update = process_update_op,
     .process_stats = process_stats_op,
+};
+
+const struct backend_ops boxlite_guest_ops = {
+    BACKEND_SLOTS,
+    .process_free = guest_free_op,
+    .signal = guest_signal_op,
+    .kill_tree = guest_kill_tree_op,
+    .hold_output = guest_hold_op,
+    .write_stdin = guest_write_stdin_op,
+    .close_stdin = guest_close_stdin_op,
+    .resize = guest_resize_op,
+    .process_update = guest_update_op,
+    .process_stats = guest_stats_op,
 };
 
 /* ---- opening ---- */

@@ -35,7 +35,7 @@ static struct guest_process *process_of(struct backend_process *base)
     return OSA_CONTAINER_OF(base, struct guest_process, base);
 }
 
-static void free_op(struct backend_process *base)
+void guest_free_op(struct backend_process *base)
 {
     if (base == NULL)
         return;
@@ -197,8 +197,8 @@ static enum osa_code gone(struct osa_error *err)
     return osa_fail(err, OSA_NOT_FOUND, 0, "the process has exited");
 }
 
-static enum osa_code signal_op(struct backend_process *base, int signo, enum signal_scope scope,
-                               struct osa_error *err)
+enum osa_code guest_signal_op(struct backend_process *base, int signo, enum signal_scope scope,
+                              struct osa_error *err)
 {
     struct guest_process *p = process_of(base);
     struct osa_buf body;
@@ -221,7 +221,7 @@ static void start_body(struct osa_buf *body, const struct guest_process *p)
     codec_u64(body, p->key);
 }
 
-static void kill_tree_op(struct backend_process *base, done_fn done, void *ctx)
+void guest_kill_tree_op(struct backend_process *base, done_fn done, void *ctx)
 {
     struct guest_process *p = process_of(base);
     struct osa_buf body;
@@ -233,7 +233,7 @@ static void kill_tree_op(struct backend_process *base, done_fn done, void *ctx)
     helper_ask(p->helper, GUEST_KILL_TREE, &body, done, NULL, ctx);
 }
 
-static void hold_op(struct backend_process *base, bool hold)
+void guest_hold_op(struct backend_process *base, bool hold)
 {
     struct guest_process *p = process_of(base);
     struct osa_buf body;
@@ -244,8 +244,8 @@ static void hold_op(struct backend_process *base, bool hold)
     helper_send(p->helper, GUEST_HOLD, p->key, &body);
 }
 
-static enum osa_code write_stdin_op(struct backend_process *base, const void *data, size_t len,
-                                    size_t *ret_taken, struct osa_error *err)
+enum osa_code guest_write_stdin_op(struct backend_process *base, const void *data, size_t len,
+                                   size_t *ret_taken, struct osa_error *err)
 {
     struct guest_process *p = process_of(base);
     size_t taken = 0;
@@ -262,7 +262,7 @@ static enum osa_code write_stdin_op(struct backend_process *base, const void *da
     return OSA_OK;
 }
 
-static enum osa_code close_stdin_op(struct backend_process *base, struct osa_error *err)
+enum osa_code guest_close_stdin_op(struct backend_process *base, struct osa_error *err)
 {
     struct guest_process *p = process_of(base);
     (void)err;
@@ -273,8 +273,8 @@ static enum osa_code close_stdin_op(struct backend_process *base, struct osa_err
     return OSA_OK;
 }
 
-static enum osa_code resize_op(struct backend_process *base, struct terminal_size size,
-                               struct osa_error *err)
+enum osa_code guest_resize_op(struct backend_process *base, struct terminal_size size,
+                              struct osa_error *err)
 {
     struct guest_process *p = process_of(base);
     struct osa_buf body;
@@ -288,8 +288,8 @@ static enum osa_code resize_op(struct backend_process *base, struct terminal_siz
     return OSA_OK;
 }
 
-static void update_op(struct backend_process *base, const struct resources *limits, done_fn done,
-                      void *ctx)
+void guest_update_op(struct backend_process *base, const struct resources *limits, done_fn done,
+                     void *ctx)
 {
     struct guest_process *p = process_of(base);
     struct osa_buf body;
@@ -304,7 +304,7 @@ static void update_op(struct backend_process *base, const struct resources *limi
     helper_ask(p->helper, GUEST_PROCESS_UPDATE, &body, done, NULL, ctx);
 }
 
-static void stats_op(struct backend_process *base, stats_fn done, void *ctx)
+void guest_stats_op(struct backend_process *base, stats_fn done, void *ctx)
 {
     struct guest_process *p = process_of(base);
     struct osa_buf body;
@@ -317,21 +317,6 @@ static void stats_op(struct backend_process *base, stats_fn done, void *ctx)
     start_body(&body, p);
     helper_ask(p->helper, GUEST_PROCESS_STATS, &body, NULL, done, ctx);
 }
-
-/* The slots of backends and sandboxes are reached through those. */
-static const struct backend_ops process_slots = {
-    .kind = RUNTIME_KIND_BOXLITE,
-    .name = "boxlite",
-    .process_free = free_op,
-    .signal = signal_op,
-    .kill_tree = kill_tree_op,
-    .hold_output = hold_op,
-    .write_stdin = write_stdin_op,
-    .close_stdin = close_stdin_op,
-    .resize = resize_op,
-    .process_update = update_op,
-    .process_stats = stats_op,
-};
 
 static enum osa_code check_environment(const struct process_spec *spec, struct osa_error *err)
 {
@@ -365,7 +350,7 @@ void guest_spawn(struct helper *helper, const struct process_spec *spec,
         defer_spawned(loop, done, ctx, &err);
         return;
     }
-    p->base.ops = &process_slots;
+    p->base.ops = &boxlite_guest_ops;
     p->loop = loop;
     p->helper = helper;
     p->events = events;

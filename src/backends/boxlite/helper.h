@@ -82,6 +82,32 @@ void helper_ask(struct helper *helper, enum guest_message type, struct osa_buf *
 void guest_spawn(struct helper *helper, const struct process_spec *spec,
                  struct process_events *events, spawned_fn done, void *ctx);
 
+/* Slots of struct backend_ops for processes in a box with a helper, and the table that has them (backend.c). */
+/** guest_free_op() - process_free */
+void guest_free_op(struct backend_process *base);
+/** guest_signal_op() - signal */
+enum osa_code guest_signal_op(struct backend_process *base, int signo, enum signal_scope scope,
+                              struct osa_error *err);
+/** guest_kill_tree_op() - kill_tree */
+void guest_kill_tree_op(struct backend_process *base, done_fn done, void *ctx);
+/** guest_hold_op() - hold_output */
+void guest_hold_op(struct backend_process *base, bool hold);
+/** guest_write_stdin_op() - write_stdin */
+enum osa_code guest_write_stdin_op(struct backend_process *base, const void *data, size_t len,
+                                   size_t *ret_taken, struct osa_error *err);
+/** guest_close_stdin_op() - close_stdin */
+enum osa_code guest_close_stdin_op(struct backend_process *base, struct osa_error *err);
+/** guest_resize_op() - resize */
+enum osa_code guest_resize_op(struct backend_process *base, struct terminal_size size,
+                              struct osa_error *err);
+/** guest_update_op() - process_update */
+void guest_update_op(struct backend_process *base, const struct resources *limits, done_fn done,
+                     void *ctx);
+/** guest_stats_op() - process_stats */
+void guest_stats_op(struct backend_process *base, stats_fn done, void *ctx);
+
+extern const struct backend_ops boxlite_guest_ops;
+
 /** guest_process_frame() - What the helper tells about a process. Return: false: nothing that makes sense */
 bool guest_process_frame(struct helper *helper, const struct link_frame *frame);
 
