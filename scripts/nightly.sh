@@ -28,7 +28,7 @@ scripts/setup.sh test
 make --no-print-directory preset-release
 for level in full rootless restricted; do
     title "races, $level, $OSA_RACE_ROUNDS rounds"
-    try build/release/tests/test_integration_process_races $level
+    try build/release/tests/test_race_process_races $level
     try build/release/tests/test_integration_attack $level
 done
 unset OSA_RACE_ROUNDS

@@ -6,7 +6,7 @@
 #   tsan          TSan: unit, and the process backend on the agent's side
 #   process-only  must build
 #   static        must build; the end-to-end tests use its programs
-#   release       unit, integration and e2e, with what people run; vm, the same on other kernels
+#   release       unit, integration, race and e2e, with what people run; vm, the same on other kernels
 #   fuzz          clang, a bounded number of runs for each target
 #
 # A build that fails ends it; a test that fails does not. docs/testing.md has the time budget.
@@ -39,7 +39,7 @@ run tsan 'unit|tsan'
 build process-only
 build static
 build release
-run release 'unit|integration|e2e|vm'
+run release 'unit|integration|race|e2e|vm'
 build fuzz
 run fuzz fuzz
 

@@ -19,12 +19,13 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
   add_test(NAME integration.process_limits.delegated COMMAND test_integration_process_limits delegated)
   set_tests_properties(integration.process_limits.delegated PROPERTIES LABELS integration
     SKIP_RETURN_CODE 77 TIMEOUT 120)
-  osa_test(integration process_races process_fixture)
-  set_tests_properties(integration.process_races PROPERTIES TIMEOUT 300)
+  # Races need speed, not sanitizers; scripts/test.sh runs them with the release's programs.
+  osa_test(race process_races process_fixture)
+  set_tests_properties(race.process_races PROPERTIES TIMEOUT 300)
   foreach(level full rootless)
-    add_test(NAME integration.process_races.${level} COMMAND test_integration_process_races ${level})
-    set_tests_properties(integration.process_races.${level} PROPERTIES LABELS integration
-      SKIP_RETURN_CODE 77 TIMEOUT 300)
+    add_test(NAME race.process_races.${level} COMMAND test_race_process_races ${level})
+    set_tests_properties(race.process_races.${level} PROPERTIES LABELS race SKIP_RETURN_CODE 77
+      TIMEOUT 300)
   endforeach()
   # The agent's side of the backend under TSan: its loop, and the threads beside it.
   set_property(TEST integration.process_engine.full integration.process_denials.full

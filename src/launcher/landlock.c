@@ -27,8 +27,9 @@ struct port_attr {
 enum { RULE_PATH_BENEATH = 1, RULE_NET_PORT = 2 };
 
 /* What a rule for something other than a directory may allow: EXECUTE, WRITE_FILE, READ_FILE,
- * TRUNCATE and IOCTL_DEV (landlock(7)); more is EINVAL. */
-#define FILE_ACCESS ((1ull << 0) | (1ull << 1) | (1ull << 2) | (1ull << 14) | (1ull << 15))
+ * TRUNCATE, IOCTL_DEV (landlock(7)) and RESOLVE_UNIX; more is EINVAL. */
+#define FILE_ACCESS                                                                                \
+    ((1ull << 0) | (1ull << 1) | (1ull << 2) | (1ull << 14) | (1ull << 15) | (1ull << 16))
 
 static const struct landlock_path_rule *path_rules(const struct landlock_plan *plan)
 {

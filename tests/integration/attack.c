@@ -38,7 +38,7 @@ static const struct {
 } exceptions[] = {
     { ISOLATION_RESTRICTED, 42, 0, "sockets and tokens", "Landlock lets stat(2) through" },
     { ISOLATION_RESTRICTED, 23, 0, "prlimit", "no pid namespace; limits of the own user are seen" },
-    { ISOLATION_RESTRICTED, 41, 0, "pathname", "Landlock lets connect(2) to a path through" },
+    { ISOLATION_RESTRICTED, 41, 9, "pathname", "Landlock before ABI 9, told as missing" },
     { ISOLATION_RESTRICTED, 43, 0, "/proc/keys", "the host's /proc, which the policy lists" },
     { ISOLATION_RESTRICTED, 43, 0, "/proc/kallsyms", "the host's /proc, which the policy lists" },
     { ISOLATION_RESTRICTED, 36, 3, "truncate", "Landlock before ABI 3, told as missing" },

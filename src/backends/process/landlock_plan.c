@@ -5,6 +5,7 @@
  *   2  + moving files between directories (refused altogether before)
  *   3  + truncating     6  abstract Unix sockets and signals to outside
  *   4  TCP ports        7  audit of denials
+ *   8  (threads)        9  connecting to Unix sockets by path, of servers outside
  * What a kernel lacks is denied by something else or listed as degraded; never silently allowed.
  */
 #include "backends/process/landlock_plan.h"
@@ -20,6 +21,7 @@ enum {
     FS_REFER = 1u << 13,
     FS_TRUNCATE = 1u << 14,
     FS_IOCTL_DEV = 1u << 15,
+    FS_RESOLVE_UNIX = 1u << 16,
     NET_BIND_TCP = 1u << 0,
     NET_CONNECT_TCP = 1u << 1,
     SCOPE_ABSTRACT_UNIX_SOCKET = 1u << 0,
@@ -49,6 +51,7 @@ static uint64_t handled_fs(uint32_t abi)
     access |= abi >= 2 ? FS_REFER : 0;
     access |= abi >= 3 ? FS_TRUNCATE : 0;
     access |= abi >= 5 ? FS_IOCTL_DEV : 0;
+    access |= abi >= 9 ? FS_RESOLVE_UNIX : 0;
     return access;
 }
 
@@ -83,12 +86,13 @@ static enum osa_code without_landlock(const struct landlock_spec *spec, struct o
 
 static void list_degraded(const struct landlock_spec *spec, struct osa_buf *degraded)
 {
-    if (spec->abi >= 6)
+    const char *missing = spec->abi < 3   ? "truncating, ioctl on devices, Unix sockets and signals"
+                          : spec->abi < 5 ? "ioctl on devices, Unix sockets and signals"
+                          : spec->abi < 6 ? "Unix sockets and signals"
+                                          : "Unix sockets that have a path";
+    /* A root of the sandbox's own has no path to a socket outside. */
+    if (spec->abi >= 9 || (spec->abi >= 6 && spec->private_root))
         return;
-    const char *missing = spec->abi < 3   ? "truncating, ioctl on devices, abstract Unix sockets "
-                                            "and signals"
-                          : spec->abi < 5 ? "ioctl on devices, abstract Unix sockets and signals"
-                                          : "abstract Unix sockets and signals";
     osa_buf_addf(degraded, "Landlock of this kernel (ABI %u) does not control %s", spec->abi,
                  missing);
     osa_buf_add(degraded, "", 1);

@@ -8,7 +8,7 @@
 #include "policy/paths.h"
 
 /* The newest ABI whose features are used; newer kernels are treated as this one. */
-#define LANDLOCK_NEWEST_ABI 7u
+#define LANDLOCK_NEWEST_ABI 9u
 
 enum landlock_tcp {
     LANDLOCK_TCP_OPEN,   /* not Landlock's business: the network namespace decides */

@@ -45,8 +45,8 @@ static void test_abi_decides_rights(void **state)
         uint64_t fs;
         uint64_t scoped;
     } expect[] = {
-        { 1, 0x1fff, 0 }, { 2, 0x3fff, 0 }, { 3, 0x7fff, 0 }, { 4, 0x7fff, 0 },
-        { 5, 0xffff, 0 }, { 6, 0xffff, 3 }, { 7, 0xffff, 3 }, { 99, 0xffff, 3 },
+        { 1, 0x1fff, 0 }, { 2, 0x3fff, 0 }, { 3, 0x7fff, 0 }, { 4, 0x7fff, 0 },  { 5, 0xffff, 0 },
+        { 6, 0xffff, 3 }, { 7, 0xffff, 3 }, { 8, 0xffff, 3 }, { 9, 0x1ffff, 3 }, { 99, 0x1ffff, 3 },
     };
     for (size_t i = 0; i < OSA_ARRAY_LEN(expect); i++) {
         struct compiled c = compile((struct landlock_spec){ .abi = expect[i].abi, .log = true });
@@ -57,7 +57,13 @@ static void test_abi_decides_rights(void **state)
         assert_int_equal(plan->scoped, expect[i].scoped);
         assert_int_equal(plan->handled_net, 0);
         assert_int_equal(plan->restrict_flags, expect[i].abi >= 7 ? 3 : 0);
-        assert_int_equal(plan->abi, OSA_MIN(expect[i].abi, 7u));
+        assert_int_equal(plan->abi, OSA_MIN(expect[i].abi, 9u));
+        assert_int_equal(c.degraded.len == 0, expect[i].abi >= 9);
+        if (expect[i].abi == 8)
+            assert_string_equal(c.degraded.data, "Landlock of this kernel (ABI 8) does not control "
+                                                 "Unix sockets that have a path");
+        done(&c);
+        c = compile((struct landlock_spec){ .abi = expect[i].abi, .private_root = true });
         assert_int_equal(c.degraded.len == 0, expect[i].abi >= 6);
         done(&c);
     }

@@ -3,7 +3,7 @@
  * Hostile inputs 7, 10 and 38: what an attacker wins only by being quick. OSA_RACE_ROUNDS says how
  * often it tries: 2,000 times by default, 100,000 in `make nightly`.
  */
-#include "process_fixture.h"
+#include "integration/process_fixture.h"
 
 #include "base/fd.h"
 
