@@ -252,6 +252,16 @@ static const struct osa_option sandboxes[] = {
       .value = "LEVEL",
       .help = "Lowest level of isolation for a request that names none; highest is what the "
               "agent finds possible here" },
+    { .flag = "cgroup-parent",
+      .variable = "OPENSHELL_AGENT_CGROUP_PARENT",
+      .key = "cgroup_parent",
+      .type = OSA_OPTION_STRING,
+      .offset = AT(cgroup_parent),
+      .value = "PATH",
+      .help =
+          "Cgroup in which those of sandboxes are made, from the top of each hierarchy, such as "
+          "/openshell; it or the one above must be the agent's to write. Default: the agent's "
+          "own" },
     { .flag = "allow-loader-env",
       .variable = "OPENSHELL_AGENT_ALLOW_LOADER_ENV",
       .key = "allow_loader_env",

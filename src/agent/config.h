@@ -65,6 +65,7 @@ struct agent_config {
     bool allow_loader_env;
     const char *egress_ca;
     const char *state_dir;
+    const char *cgroup_parent; /* NULL: the agent's own */
 
     struct resources capacity;
     uint32_t max_sandboxes;

@@ -396,6 +396,8 @@ static enum osa_code open_process_backend(struct program *program, struct osa_er
     hidden_paths_init(&hidden, program->config, program->token_file);
     hidden_paths_secrets(&secrets, program->config, program->token_file);
     const struct process_backend_config config = {
+        .cgroup_parent = program->config->cgroup_parent,
+        .state_dir = program->config->state_dir,
         .hidden_paths = (const char *const *)hidden.items,
         .secret_paths = (const char *const *)secrets.items,
     };

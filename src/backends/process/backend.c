@@ -250,7 +250,11 @@ enum osa_code process_backend_open(struct osa_loop *loop,
         return code;
     }
     fill_info(b, config->max_isolation);
-    resources_probe(b, config->cgroup_parent);
+    code = resources_probe(b, config->cgroup_parent, config->state_dir, err);
+    if (code != OSA_OK) {
+        close_op(&b->base);
+        return code;
+    }
     *ret = &b->base;
     return OSA_OK;
 }

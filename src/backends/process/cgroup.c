@@ -36,6 +36,8 @@ enum osa_code cgroup_tree_open(const struct cgroup_config *config, struct cgroup
     enum osa_code code = cgroup_probe(tree, config->parent, err);
     if (code == OSA_OK)
         code = cgroup_events_start(tree, err);
+    if (code == OSA_OK && config->state_dir != NULL)
+        (void)cgroup_former_sweep(tree, config->state_dir);
     if (code != OSA_OK) {
         cgroup_tree_close(tree);
         return code;

@@ -33,10 +33,13 @@ struct cgroup;      /* SANDBOX (with its work) or PROCESS */
  * @loop:   borrowed; outlives the tree
  * @parent: absolute path below the mount of every hierarchy, such as "/openshell"; it must exist or
  *          its parent be writable. NULL or "": found as told above
+ * @state_dir: where places are remembered, so that an agent that is started in another place still
+ *          removes what dead ones left in former places; NULL: not remembered
  */
 struct cgroup_config {
     struct osa_loop *loop;
     const char *parent;
+    const char *state_dir;
 };
 
 /**

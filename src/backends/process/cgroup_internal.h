@@ -125,6 +125,9 @@ struct cgroup {
 OSA_MUST_CHECK enum osa_code cgroup_probe(struct cgroup_tree *tree, const char *parent,
                                           struct osa_error *err);
 
+/** cgroup_remove_if_dead() - For cgroup_each_child(), with a const struct cgroup_ops * as @ctx: remove @name if it is a dead agent's */
+void cgroup_remove_if_dead(int parent, const char *name, void *ctx);
+
 /** cgroup_remove_tree() - Kill and remove the directory @name of @parent with all below; waits up to @wait_ms. Return: is it gone? */
 bool cgroup_remove_tree(const struct cgroup_ops *ops, int parent, const char *name, int wait_ms);
 
@@ -171,5 +174,14 @@ bool cgroup_swap_exists(void);
  * Return: number of members called for, or -errno.
  */
 int cgroup_each_process(int dir, void (*fn)(int pidfd, void *ctx), void *ctx);
+/* ---- cgroup_former.c ---- */
+
+/**
+ * cgroup_former_sweep() - Remove dead agents' cgroups from the places that @state_dir lists, and add
+ * the places of @tree to the list
+ * Return: 0; -errno: the list cannot be written, so that a later agent may not find these.
+ */
+int cgroup_former_sweep(const struct cgroup_tree *tree, const char *state_dir);
+
 /** cgroup_each_child() - Call @fn with the name of each directory directly below @dir */
 void cgroup_each_child(int dir, void (*fn)(int dir, const char *name, void *ctx), void *ctx);

@@ -66,7 +66,7 @@ bool cgroup_remove_tree(const struct cgroup_ops *ops, int parent, const char *na
 }
 
 /* The lock on an agent's directory goes with the agent, however it ends. */
-static void remove_if_dead(int parent, const char *name, void *ctx)
+void cgroup_remove_if_dead(int parent, const char *name, void *ctx)
 {
     if (strncmp(name, CGROUP_TOP_PREFIX, strlen(CGROUP_TOP_PREFIX)) != 0)
         return;
@@ -270,7 +270,7 @@ static int make_top(struct cgroup_hierarchy *h, const char *name)
 
 static int take_place(struct cgroup_hierarchy *h, const char *name)
 {
-    cgroup_each_child(h->parent_fd, remove_if_dead, (void *)h->ops);
+    cgroup_each_child(h->parent_fd, cgroup_remove_if_dead, (void *)h->ops);
     int rc = -EAGAIN;
     for (int attempt = 0; attempt < 10 && rc == -EAGAIN; attempt++) {
         osa_replace_fd(&h->top_fd, -1);
@@ -399,7 +399,7 @@ static void fill_caps(struct cgroup_tree *tree, int failed_errno, const char *fa
     if (caps->limits == all)
         return;
     const char *help = "give the agent a cgroup of its own (systemd: Delegate=yes) or name one "
-                       "that it may write with the cgroup parent option";
+                       "that it may write with --cgroup-parent";
     (void)snprintf(caps->reason, sizeof(caps->reason), "limits missing:%s%s%s (%s%s%s); %s",
                    (caps->limits & LIMIT_CPU) != 0 ? "" : " cpu",
                    (caps->limits & LIMIT_MEMORY) != 0 ? "" : " memory",

@@ -239,8 +239,9 @@ pid_t pidfd_pid(int pidfd);
 
 /* ---- resources.c ---- */
 
-/** resources_probe() - Open the cgroup tree and add to the info what it can do */
-void resources_probe(struct process_backend *b, const char *parent);
+/** resources_probe() - Open the cgroup tree and add to the info what it can do. Return: OSA_OK; as cgroup_tree_open() when @parent is set */
+enum osa_code resources_probe(struct process_backend *b, const char *parent, const char *state_dir,
+                              struct osa_error *err);
 
 /** resources_limit_bits() - LIMIT_* of the limits that are not 0 */
 unsigned resources_limit_bits(const struct resources *r);

@@ -13,7 +13,7 @@
 
 /**
  * struct process_backend_config - Choices of the agent; all zero is fine
- * @cgroup_parent: as in struct cgroup_config; NULL: found by itself
+ * @cgroup_parent, @state_dir: as in struct cgroup_config; a parent that cannot be used is a failure
  * @max_isolation: not to go above this level; ISOLATION_ANY: the highest that the host gives
  * @hidden_paths:  directories of the agent (sockets, tokens, state) that no sandbox may see; absolute,
  *                 NULL-terminated, copied; NULL for none
@@ -22,6 +22,7 @@
  */
 struct process_backend_config {
     const char *cgroup_parent;
+    const char *state_dir;
     enum isolation_level max_isolation;
     const char *const *hidden_paths;
     const char *const *secret_paths;

@@ -40,13 +40,18 @@ unsigned resources_limit_bits(const struct resources *r)
            (r->disk_bytes != 0 ? (unsigned)LIMIT_DISK : 0u);
 }
 
-void resources_probe(struct process_backend *b, const char *parent)
+enum osa_code resources_probe(struct process_backend *b, const char *parent, const char *state_dir,
+                              struct osa_error *err)
 {
-    const struct cgroup_config config = { .loop = b->loop, .parent = parent };
-    struct osa_error err;
-    if (cgroup_tree_open(&config, &b->cgroups, &err) != OSA_OK) {
-        osa_log_error(OSA_LOG_WARN, "process", "no cgroups; limits are refused", &err);
-        return;
+    const struct cgroup_config config = { .loop = b->loop,
+                                          .parent = parent,
+                                          .state_dir = state_dir };
+    enum osa_code code = cgroup_tree_open(&config, &b->cgroups, err);
+    if (code != OSA_OK && parent != NULL)
+        return code;
+    if (code != OSA_OK) {
+        osa_log_error(OSA_LOG_WARN, "process", "no cgroups; limits are refused", err);
+        return OSA_OK;
     }
     const struct cgroup_caps *caps = cgroup_tree_caps(b->cgroups);
     struct backend_info *info = &b->info;
@@ -70,6 +75,7 @@ void resources_probe(struct process_backend *b, const char *parent)
         info->isolation.tree_kill = TREE_KILL_CGROUP;
     if (caps->reason[0] != '\0')
         isolation_add_degraded(&info->isolation, caps->reason);
+    return OSA_OK;
 }
 
 /* ---- a sandbox's and a process's cgroup ---- */

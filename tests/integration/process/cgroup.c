@@ -638,6 +638,53 @@ static void dead_agents_are_cleaned_up_after(void **state)
     assert_int_equal(access(path, F_OK), -1);
 }
 
+/* An agent leaves a sandbox at work and dies; the next one is started in another cgroup. */
+static void dead_agents_elsewhere_are_cleaned_up_after(void **state)
+{
+    struct fixture *f = *state;
+    char former[64];
+    char parent[64];
+    char state_dir[] = "/tmp/osa-cgroup-state-XXXXXX";
+    char path[128];
+    struct osa_error err = { 0 };
+    const struct resources none = { 0 };
+    assert_non_null(mkdtemp(state_dir));
+    make_parent(former, sizeof(former));
+    struct cgroup_config config = { .loop = f->loop, .parent = former, .state_dir = state_dir };
+    pid_t agent = fork();
+    if (agent == 0) {
+        struct cgroup_tree *tree = NULL;
+        struct cgroup *s = NULL;
+        struct cgroup *p = NULL;
+        if (cgroup_tree_open(&config, &tree, &err) != OSA_OK ||
+            cgroup_sandbox_new(tree, "left", &none, NULL, &s, &err) != OSA_OK ||
+            cgroup_process_new(s, "p-1", &none, NULL, &p, &err) != OSA_OK)
+            _exit(1);
+        f->shared[0] = (uint64_t)start(p, sleep_without_descriptors, f);
+        (void)poll(NULL, 0, 100);
+        (void)kill(getpid(), SIGKILL);
+    }
+    assert_int_equal(WTERMSIG(wait_status(agent)), SIGKILL);
+    pid_t orphan = (pid_t)f->shared[0];
+    assert_int_equal(kill(orphan, 0), 0);
+
+    struct cgroup_tree *next = NULL;
+    (void)snprintf(parent, sizeof(parent), "%.50s-next", former);
+    config.parent = parent;
+    assert_int_equal(cgroup_tree_open(&config, &next, &err), OSA_OK);
+    wait_until(f, kill(orphan, 0) < 0 || is_zombie(orphan));
+    assert_true(kill(orphan, 0) < 0 || is_zombie(orphan));
+    cgroup_tree_close(next);
+    remove_parent(former); /* works only when nothing is left in it */
+    remove_parent(parent);
+    (void)snprintf(path, sizeof(path), "/sys/fs/cgroup%s%s",
+                   cgroup_tree_caps(f->tree)->version == 2 ? "" : "/memory", former);
+    assert_int_equal(access(path, F_OK), -1);
+    (void)snprintf(path, sizeof(path), "%s/cgroups", state_dir);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(state_dir), 0);
+}
+
 static void without_cgroups_it_says_so(void **state)
 {
     struct fixture *f = *state;
@@ -712,6 +759,7 @@ int main(void)
         TEST(refuses_what_it_cannot_hold),
         TEST(free_removes_what_still_runs),
         TEST(dead_agents_are_cleaned_up_after),
+        TEST(dead_agents_elsewhere_are_cleaned_up_after),
         TEST(without_cgroups_it_says_so),
         TEST(many_are_cheap),
     };
