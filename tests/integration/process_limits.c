@@ -6,6 +6,7 @@
 #include "integration/delegate.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -147,7 +148,9 @@ static void usage_and_live_update(void **state)
     run_for_ms(1000);
     ops()->sandbox_stats(box.sandbox, on_stats, &last);
     run_for_ms(10);
-    assert_in_range(last.cpu_ns - first.cpu_ns, 20 * OSA_NS_PER_MS, 200 * OSA_NS_PER_MS);
+    /* An emulated CPU is charged for what the host does meanwhile; without the limit it is all. */
+    int64_t most_ms = getenv("OSA_EMULATED") == NULL ? 200 : 700;
+    assert_in_range(last.cpu_ns - first.cpu_ns, 20 * OSA_NS_PER_MS, most_ms * OSA_NS_PER_MS);
     kill_tree_and_wait(&seen);
     assert_true(until(&seen.exited));
     seen_done(&seen);
