@@ -80,7 +80,8 @@ static void watch_tree(int sock, uint64_t key, pid_t main_pid, int signals,
                              { .fd = listeners->fd, .events = POLLIN } };
     do {
         struct signalfd_siginfo info;
-        (void)poll(fds, 2, -1);
+        int timeout = listeners_timeout_ms(listeners);
+        (void)poll(fds, timeout < 0 ? 2 : 1, timeout);
         while (read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         }
         listeners_serve(listeners, sock);

@@ -461,9 +461,10 @@ void init_run(int sock, const struct sandbox_plan *plan, uid_t uid, gid_t gid,
         struct pollfd fds[3] = { { .fd = init->sock, .events = POLLIN },
                                  { .fd = init->signals, .events = POLLIN },
                                  { .fd = init->listeners.fd, .events = POLLIN } };
-        if (poll(fds, 3, -1) < 0 && errno != EINTR)
+        int timeout = listeners_timeout_ms(&init->listeners);
+        if (poll(fds, timeout < 0 ? 3 : 2, timeout) < 0 && errno != EINTR)
             end(init, 1);
-        if (fds[1].revents != 0 || fds[2].revents != 0)
+        if (fds[1].revents != 0 || fds[2].revents != 0 || timeout >= 0)
             listeners_serve(&init->listeners, init->sock);
         if (fds[1].revents != 0) {
             drain_signals(init);

@@ -19,6 +19,10 @@
 
 #define BURST 10
 #define INTERVAL_NS 200000000ll /* five a second */
+/* Some 10 us of init's time each: a fiftieth of a CPU at most, over time. */
+#define ANSWERS 10000
+#define ANSWER_NS 500000ll /* two thousand a second */
+#define WAIT_MS 5
 /* Of the socket's buffer (some 200 KiB); the rest is for exits, which must not wait for the agent. */
 #define UNREAD_BYTES_MAX (32 << 10)
 
@@ -125,16 +129,26 @@ void listeners_exiting(const struct listeners *set, int sock, uint64_t key)
         tell_missed(listener, sock);
 }
 
+int listeners_timeout_ms(const struct listeners *set)
+{
+    return set->waiting ? WAIT_MS : -1;
+}
+
 void listeners_serve(struct listeners *set, int sock)
 {
     struct epoll_event events[16];
     int count = epoll_wait(set->fd, events, OSA_ARRAY_LEN(events), 0);
+    int64_t now = now_ns();
+    set->waiting = false;
     for (int i = 0; i < count; i++) {
         struct listener *listener = events[i].data.ptr;
-        if ((events[i].events & EPOLLIN) != 0) {
+        bool asks = (events[i].events & EPOLLIN) != 0;
+        bool allowed = asks && osa_rate_take(&set->pace, now, ANSWERS, ANSWER_NS);
+        set->waiting = set->waiting || (asks && !allowed);
+        if (allowed)
             answer(listener, sock);
+        if (asks)
             continue;
-        }
         tell_missed(listener, sock); /* the last of the tree has ended */
         drop(set, listener);
     }

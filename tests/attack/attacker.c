@@ -3,6 +3,7 @@
  * attacker list             the attacks, one a line
  * attacker ID [ARG]         all attempts of one attack
  * attacker all [ARG]        all attacks
+ * attacker refuse COUNT     as many calls of mount(2) that come to nothing; status 0 when all were refused
  *
  * Output: ID <tab> attempt <tab> allowed | denied ERRNO | killed SIGNAL | skipped. Exit status: 0
  * nothing was allowed, 1 something was, 2 usage.
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -89,8 +91,18 @@ static bool run_attack(const struct attack *attack, const char *arg)
     return allowed;
 }
 
+static int make_refused_calls(unsigned long count)
+{
+    unsigned long refused = 0;
+    for (unsigned long i = 0; i < count; i++)
+        refused += mount(NULL, NULL, NULL, 0, NULL) < 0 && errno == EPERM;
+    return refused == count ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "refuse") == 0)
+        return make_refused_calls(strtoul(argv[2], NULL, 10));
     bool list = argc == 2 && strcmp(argv[1], "list") == 0;
     bool all = argc >= 2 && strcmp(argv[1], "all") == 0;
     unsigned long id = argc >= 2 ? strtoul(argv[1], NULL, 10) : 0;

@@ -3,7 +3,11 @@
 #include "process_fixture.h"
 
 #include "base/clock.h"
+#include "base/fd.h"
+#include "policy/document.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -140,6 +144,75 @@ static void does_not_wait_for_the_agent(void **state)
     box_close(&box);
 }
 
+/* The attacker where every user may run it, and a policy that shows it. */
+static const struct policy_document *show_attacker(char *dir, char *program, size_t size)
+{
+    char own[PATH_MAX] = "";
+    char text[256];
+    const struct policy_document *policy = NULL;
+    struct osa_error err;
+    OSA_AUTO(osa_free) char *image = NULL;
+    size_t len = 0;
+    assert_true(readlink("/proc/self/exe", own, sizeof(own) - 16) > 0);
+    (void)snprintf(strrchr(own, '/'), 16, "/attacker");
+    (void)mkdir("/var", 0755);
+    (void)mkdir("/var/tmp", 0777);
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(chmod(dir, 0755), 0);
+    (void)snprintf(program, size, "%s/attacker", dir);
+    assert_int_equal(osa_read_file(AT_FDCWD, own, 16u << 20, &image, &len, &err), OSA_OK);
+    int fd = open(program, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+    assert_true(fd >= 0);
+    assert_int_equal(osa_write_all(fd, image, len), 0);
+    assert_int_equal(fchmod(fd, 0755), 0);
+    assert_int_equal(close(fd), 0);
+    (void)snprintf(text, sizeof(text),
+                   "version: 1\nfilesystem_policy:\n"
+                   "  read_only: [/usr, /lib, /bin, /etc, '%s']\n  read_write: [/tmp, /dev/null]\n",
+                   dir);
+    if (policy_document_parse_yaml(text, strlen(text), "test", &policy, &err) != OSA_OK)
+        fail_msg("%s", err.text);
+    return policy;
+}
+
+/*
+ * Init's time is nobody's limit: whoever makes very many refused calls waits for it, 10,000 being
+ * free and 2,000 each second after that. Another process of the sandbox is answered all the same.
+ */
+static void floods_are_slowed_down(void **state)
+{
+    (void)state;
+    struct box box;
+    struct seen flood;
+    struct seen other;
+    char dir[] = "/var/tmp/osa-denials-XXXXXX";
+    char program[64];
+    skip_without_listeners();
+    const struct policy_document *policy = show_attacker(dir, program, sizeof(program));
+    const char *const argv[] = { program, "refuse", "14000", NULL };
+    struct sandbox_spec sandbox = box_spec();
+    sandbox.policy = policy;
+    box_try(&box, &sandbox);
+    if (box.sandbox == NULL)
+        fail_msg("%s", box.error.text);
+    struct process_spec spec = shell("");
+    spec.argv = argv;
+    launch(&box, &flood, &spec);
+    run(&box, &other, REFUSED " || exit 7");
+    assert_int_equal(other.exit.code, 7);
+    finish(&flood);
+    assert_int_equal(flood.exit.code, 0);
+    if (flood.exit.usage.wall_ns < 15 * OSA_NS_PER_SEC / 10)
+        fail_msg("14000 refused calls took %lld ms",
+                 (long long)(flood.exit.usage.wall_ns / OSA_NS_PER_MS));
+    seen_done(&flood);
+    seen_done(&other);
+    box_close(&box);
+    policy_document_unref(policy);
+    assert_int_equal(unlink(program), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 /* Where a mount namespace hides it there is nothing for Landlock to refuse. */
 static void refused_file_is_told(void **state)
 {
@@ -186,7 +259,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refused_call_is_told),        cmocka_unit_test(permitted_calls_are_not),
         cmocka_unit_test(each_process_has_its_own),    cmocka_unit_test(many_are_counted),
-        cmocka_unit_test(does_not_wait_for_the_agent), cmocka_unit_test(refused_file_is_told),
+        cmocka_unit_test(does_not_wait_for_the_agent), cmocka_unit_test(floods_are_slowed_down),
+        cmocka_unit_test(refused_file_is_told),
     };
     if (!fixture_level(argc, argv))
         return 77;

@@ -129,8 +129,8 @@ for command in "$@"; do
     name=$(basename "$program")
     names+=("$(basename "$program")${command#"$program"}")
     cp "$program" "$root/tests/$name"
-    # The attacks' program stands beside their test.
-    [ "$name" != test_integration_attack ] || cp "$(dirname "$program")/attacker" "$root/tests/"
+    # The attacks' program stands beside its tests.
+    case $name in *attack | *denials) cp "$(dirname "$program")/attacker" "$root/tests/" ;; esac
     while read -r library; do
         [ -e "$root$library" ] || { mkdir -p "$root$(dirname "$library")" && cp -L "$library" "$root$library"; }
     done < <(ldd "$program" 2>/dev/null | grep -o '/[^ ]*')
