@@ -15,6 +15,7 @@
 #include "launcher/namespaces.h"
 #include "launcher/pid_table.h"
 #include "launcher/plan.h"
+#include "launcher/privileges.h"
 #include "launcher/probe.h"
 #include "launcher/start.h"
 #include "launcher/sweep.h"
@@ -236,8 +237,7 @@ static bool set_up(void)
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGCHLD);
     zygote.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    /* Where core dumps are not configured the file is missing, and so are core dumps. */
-    (void)osa_write_file(AT_FDCWD, "/proc/self/coredump_filter", "0");
+    privileges_empty_core_dumps();
     (void)prctl(PR_SET_NAME, "openshell-launch", 0, 0, 0);
     return zygote.signals >= 0 && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0;
 }

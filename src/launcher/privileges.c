@@ -292,6 +292,11 @@ enum osa_code privileges_set_rlimits(const struct privileges_rlimit *limits, siz
     return OSA_OK;
 }
 
+void privileges_empty_core_dumps(void)
+{
+    (void)osa_write_file(AT_FDCWD, "/proc/self/coredump_filter", "0");
+}
+
 enum osa_code privileges_disable_core_dumps(bool *ret_piped_open, struct osa_error *err)
 {
     struct rlimit limit = { .rlim_cur = 1, .rlim_max = 1 };
@@ -304,8 +309,6 @@ enum osa_code privileges_disable_core_dumps(bool *ret_piped_open, struct osa_err
             return staged(err, osa_fail_errno(err, errno, "RLIMIT_CORE"), "rlimit");
         piped_open = true;
     }
-    /* Fails where /proc is not mounted, and for who is not dumpable; the limit alone must do then. */
-    (void)osa_write_file(AT_FDCWD, "/proc/self/coredump_filter", "0");
     if (ret_piped_open != NULL)
         *ret_piped_open = piped_open;
     return OSA_OK;

@@ -72,14 +72,21 @@ OSA_MUST_CHECK enum osa_code privileges_set_rlimits(const struct privileges_rlim
                                                     size_t count, struct osa_error *err);
 
 /**
+ * privileges_empty_core_dumps() - A core dump of the caller, and of who descends from it, would hold no memory
+ * The dump filter is inherited over fork and exec, core(5): called once, by the zygote. Where /proc is not
+ * mounted it cannot be set, and where dumps are not configured it is not there.
+ */
+void privileges_empty_core_dumps(void);
+
+/**
  * privileges_disable_core_dumps() - No core, neither as a file nor to a piped handler
  *
  * RLIMIT_CORE 0 keeps a file from being written, but the kernel ignores it when core_pattern is a
  * pipe; the one value that it honours there is 1, meant to stop a crashing handler from recursing,
  * and 1 is too small for a file as well. So both limits become 1. The workload could lower the
  * soft limit to 0 and have the handler back, which is why the seccomp filter refuses changes of
- * RLIMIT_CORE. PR_SET_DUMPABLE would not do: exec sets it to 1 again. As a second wall the dump
- * filter (inherited over exec) becomes 0, so that a dump would hold no memory.
+ * RLIMIT_CORE. PR_SET_DUMPABLE would not do: exec sets it to 1 again. The second wall is
+ * privileges_empty_core_dumps().
  *
  * A limit that is 0 already and cannot be raised stays 0, and *ret_piped_open says that a piped
  * handler would still be run.

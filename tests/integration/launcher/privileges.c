@@ -203,6 +203,7 @@ static int limit_core(void)
     struct rlimit limit;
     char filter[32] = "";
     bool open_pipe = true;
+    privileges_empty_core_dumps();
     if (privileges_disable_core_dumps(&open_pipe, NULL) != OSA_OK || open_pipe)
         return CHILD_WRONG;
     if (getrlimit(RLIMIT_CORE, &limit) < 0 || limit.rlim_cur != 1 || limit.rlim_max != 1)
