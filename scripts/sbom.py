@@ -29,6 +29,7 @@ LICENCES = {
     "jansson": "MIT",
     "libnl3": "LGPL-2.1-only",
     "libseccomp": "LGPL-2.1-only",
+    "libssh": "LGPL-2.1-or-later",
     "libyaml": "MIT",
     "nodejs": "MIT",
     "node-llhttp": "MIT",

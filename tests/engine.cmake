@@ -5,6 +5,7 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
   target_include_directories(process_fixture PRIVATE ${CMAKE_SOURCE_DIR}/tests)
   target_link_libraries(process_fixture PUBLIC osa_backend_process osa_policy PkgConfig::CMOCKA)
   osa_test(unit launcher/plan osa_launcher)
+  osa_test(unit launcher/listeners osa_launcher)
   osa_test(unit process/audit_record osa_backend_process)
   osa_test(unit process/carve osa_backend_process)
   foreach(name process_copy process_denials process_engine process_confine process_limits

@@ -41,8 +41,14 @@ bool listeners_open(struct listeners *set)
     return set->fd >= 0;
 }
 
+/*
+ * Closing alone would not do: epoll forgets a descriptor when the last copy of it is closed, and a fork of
+ * init may hold one for a while. Its next event would be about freed memory. epoll(7), Q6.
+ */
 static void drop(struct listeners *set, struct listener *listener)
 {
+    if (set->fd >= 0)
+        (void)epoll_ctl(set->fd, EPOLL_CTL_DEL, listener->fd, NULL);
     DL_DELETE(set->first, listener);
     osa_close_fd(&listener->fd);
     free(listener);
@@ -50,7 +56,7 @@ static void drop(struct listeners *set, struct listener *listener)
 
 void listeners_forget(struct listeners *set)
 {
-    osa_close_fd(&set->fd);
+    osa_replace_fd(&set->fd, -1); /* it is the parent's as well: nothing may be taken out of it */
     while (set->first != NULL)
         drop(set, set->first);
 }
