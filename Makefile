@@ -11,13 +11,13 @@ export CMAKE_C_COMPILER_LAUNCHER ?= ccache
 export CMAKE_CXX_COMPILER_LAUNCHER ?= ccache
 endif
 
-.PHONY: all run test nightly bench fmt tidy fuzz sbom install clean setup help
+.PHONY: all run test nightly bench fmt tidy fuzz arm64 sbom install clean setup help
 .DEFAULT_GOAL := all
 
 all: setup preset-release ## build the release into build/release/bin/
 
 help: ## list these commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup:
 	@scripts/setup.sh build
@@ -54,6 +54,9 @@ fuzz: ## fuzz each target for FUZZ_SECONDS (default 60)
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory preset-fuzz
 	@scripts/fuzz.sh $(or $(FUZZ_SECONDS),60)
+
+arm64: ## cross-build for arm64 into build/arm64/bin/ and run the unit tests under qemu
+	@scripts/arm64.sh
 
 sbom: all ## list what is inside the programs (build/release/sbom.spdx.json)
 	@scripts/sbom.py build/release/bin/openshell-agent build/release/bin/openshell-agentctl \
