@@ -274,6 +274,14 @@ static const struct osa_option sandboxes[] = {
       .type = OSA_OPTION_BOOL,
       .offset = AT(sandbox),
       .help = "Make one sandbox at the start; processes without a sandbox go there" },
+    { .flag = "policy-strict",
+      .variable = "OPENSHELL_AGENT_POLICY_STRICT",
+      .key = "policy_strict",
+      .type = OSA_OPTION_BOOL,
+      .offset = AT(policy_strict),
+      .help =
+          "Read network policies in the safer way where OpenShell's own is surprising: rules are "
+          "enforced unless they say audit, a * in deny rules matches dots as well, and more" },
     { .flag = "egress-ca",
       .variable = "OPENSHELL_AGENT_EGRESS_CA",
       .key = "egress_ca",

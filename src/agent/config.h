@@ -27,6 +27,7 @@
  * @allow_loader_env: let LD_PRELOAD and its like into environments
  * @sandbox: make a sandbox at the start, into which spawns without sandbox_id go
  * @capacity: what all sandboxes may use together; 0 is no bound
+ * @policy_strict: network policies are read strictly, as policy/engine.h has it
  * @egress_ca: further authorities for the egress proxy; NULL when not given
  * @state_dir: absolute directory for files of the agent's own; hidden from sandboxes
  */
@@ -63,6 +64,7 @@ struct agent_config {
     enum isolation_level min_isolation;
     bool sandbox;
     bool allow_loader_env;
+    bool policy_strict;
     const char *egress_ca;
     const char *state_dir;
     const char *cgroup_parent; /* NULL: the agent's own */

@@ -209,7 +209,8 @@ enum osa_code egress_open(struct sandbox *sandbox, const struct policy_document 
         return osa_fail_errno(err, ENOMEM, "egress proxy");
     egress->sandbox = sandbox;
     egress->events = (struct gate_events){ .identify = on_identify, .record = on_record };
-    egress->policy = policy_live_new(POLICY_FAIL_CLOSED, NULL);
+    const struct policy_engine_options options = { .strict = agent->setup.policy_strict };
+    egress->policy = policy_live_new(POLICY_FAIL_CLOSED, &options);
     enum osa_code code = egress_policy(egress, doc, err);
     if (code == OSA_OK)
         code = open_dns(agent, err);

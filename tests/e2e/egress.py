@@ -205,6 +205,19 @@ network_policies:
                              ("not-permitted", "PUT /v1/a", "PUT"))
             self.assertEqual([s[1] for s in Origin.seen], ["/v1/a?b"])
 
+    def test_strict_enforces_where_the_policy_says_nothing(self):
+        lax = self.agent.folder / "lax.yaml"
+        lax.write_text(self.rules.read_text().replace("      enforcement: enforce\n", ""))
+        put = f"curl -sS -X PUT -d x {self.origin}/v1/a"
+        self.assertEqual(self.run_in(put, policy=lax), "PUT /v1/a 1\n")
+        usual, strict = self.agent, harness.Agent("--policy-strict", prefix=self.prefix, owner=self.owner)
+        try:
+            self.agent = strict
+            self.assertEqual(json.loads(self.run_in(put, policy=lax))["reason"], "not-permitted")
+        finally:
+            self.agent = usual
+            strict.stop()
+
     def test_a_server_that_nobody_vouches_for_is_not_spoken_to(self):
         out = self.run_in(f"curl -s https://{self.address}:{self.strange_port}/")
         answer = json.loads(out)
