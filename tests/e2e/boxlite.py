@@ -127,6 +127,16 @@ class BoxLite(unittest.TestCase):
         successor.stop()
         self.assertEqual(self.ctl("sandbox", "rm", created.stdout.strip()).returncode, 0)
 
+    def test_network_policy_is_told(self):
+        policy = self.agent.folder / "policy.yaml"
+        policy.write_text("version: 1\nfilesystem_policy: { read_only: [/usr, /lib, /lib64, /bin, /etc] }\n"
+                          "network_policies:\n  web:\n    name: web\n    endpoints:\n"
+                          "      - { host: example.org, port: 443 }\n    binaries:\n      - { path: /usr/bin/curl }\n")
+        done = self.ctl("run", "--isolation", "--policy", str(policy), "true")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("a box has no network", done.stderr)
+        self.assertRegex(done.stderr, r"network +none")
+
     def test_key_is_nowhere(self):
         self.ctl("run", "true")
         self.assertNotIn(KEY, self.agent.log())

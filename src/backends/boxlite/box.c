@@ -413,6 +413,9 @@ void box_create_op(struct backend *base, const struct sandbox_spec *spec,
     box->limits = spec->resources;
     box->isolation = b->info.isolation;
     box->isolation.enforced_limits = limit_bits(&spec->resources);
+    if (spec->proxy)
+        add_degraded(&box->isolation,
+                     "a box has no network: nothing that network_policies allow is reached");
     DL_APPEND(b->boxes, box);
     make(box, &body);
     osa_buf_done(&body);
