@@ -11,6 +11,8 @@
 
 /* Between TERM and KILL of an agent whose sandbox is deleted: it removes what it made meanwhile. */
 #define DELETE_GRACE_NS (5 * OSA_NS_PER_SEC)
+/* Of an agent whose sandbox the gateway does not know; agent/gateway/front.h. */
+#define AGENT_STATUS_UNKNOWN 5
 #define CLEAR_RETRY_NS (2 * OSA_NS_PER_SEC)
 
 static void proceed(struct box *box);
@@ -90,6 +92,25 @@ static void on_ready(struct agent_link *link, const Openshell__Agent__V1__GetInf
     watch_changed(box);
 }
 
+void box_confirm(struct box *box)
+{
+    if (box->record.confirmed)
+        return;
+    box->record.confirmed = true;
+    save_or_log(box);
+}
+
+/*
+ * The answer to a creation can be lost with the driver that gave it; the gateway then forgets the
+ * sandbox and asks nobody to delete it. Its agent learns that there. One that the gateway once spoke
+ * of, or whose session it let in, is never taken for such.
+ */
+static bool is_nobodys(const struct box *box, int status)
+{
+    return !box->record.confirmed && !box->record.served && status >= 0 && WIFEXITED(status) &&
+           WEXITSTATUS(status) == AGENT_STATUS_UNKNOWN;
+}
+
 static void fail_by_status(struct box *box, int status, bool was_running)
 {
     char message[512];
@@ -122,6 +143,11 @@ static void on_ended(struct agent_link *link, int status)
     bool was_running = box->state == BOX_RUNNING;
     bool told_to = box->state == BOX_ENDING;
     osa_timer_disarm(&box->timer);
+    if (box->record.wanted == WANTED_RUN && is_nobodys(box, status)) {
+        osa_log(OSA_LOG_WARN, "driver", "the gateway does not know this sandbox; it is deleted",
+                OSA_S("sandbox", box->id));
+        box->record.wanted = WANTED_DELETE;
+    }
     if (box->record.wanted == WANTED_RUN && !told_to)
         fail_by_status(box, status, was_running);
     else

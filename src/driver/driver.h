@@ -125,6 +125,9 @@ OSA_MUST_CHECK enum osa_code box_start(struct box *box, struct osa_error *err);
 /** box_delete() - @done when nothing of it is left. The event for watchers follows */
 void box_delete(struct box *box, box_done_fn done, void *ctx);
 
+/** box_confirm() - The gateway speaks of it, so it knows it */
+void box_confirm(struct box *box);
+
 /* ---- for the files of this folder ---- */
 
 /** driver_finish_close() - The last box is gone */

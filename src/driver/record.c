@@ -70,6 +70,7 @@ static enum osa_code record_pack(const struct record *record, uint8_t **ret_data
     wire.changed_ms = record->changed_ms;
     wire.gone = record->gone;
     wire.served = record->served;
+    wire.confirmed = record->confirmed;
     *ret_len = protobuf_c_message_get_packed_size(&wire.base);
     *ret_data = malloc(*ret_len + 1);
     if (*ret_data != NULL)
@@ -92,6 +93,7 @@ static enum osa_code from_wire(const Wire *wire, struct record *ret)
         .changed_ms = wire->changed_ms,
         .gone = wire->gone,
         .served = wire->served,
+        .confirmed = wire->confirmed,
     };
     (void)snprintf(ret->placement, sizeof(ret->placement), "%s", wire->placement);
     (void)snprintf(ret->failed_reason, sizeof(ret->failed_reason), "%s", wire->failed_reason);

@@ -43,6 +43,7 @@ struct record {
     int64_t changed_ms;
     bool gone;
     bool served;
+    bool confirmed;
 };
 
 struct store;

@@ -74,13 +74,22 @@ static void create(struct rpc_call *call, const ProtobufCMessage *request)
         rpc_call_reply(call, &reply.base);
 }
 
+/* The box that the gateway speaks of. Return: NULL with why in @err */
+static struct box *find(struct rpc_call *call, const char *id, struct osa_error *err)
+{
+    struct box *box = driver_find(driver_of(call), id, err);
+    if (box != NULL)
+        box_confirm(box);
+    return box;
+}
+
 static void get(struct rpc_call *call, const ProtobufCMessage *request)
 {
     const COMPUTE(GetSandboxRequest) *wire = (const COMPUTE(GetSandboxRequest) *)request;
     COMPUTE(GetSandboxResponse) reply = COMPUTE_INIT(GET_SANDBOX_RESPONSE);
     struct osa_arena arena = { 0 };
     struct osa_error err = { 0 };
-    const struct box *box = driver_find(driver_of(call), wire->sandbox_id, &err);
+    const struct box *box = find(call, wire->sandbox_id, &err);
     if (box == NULL) {
         rpc_call_fail(call, &err, NULL);
         return;
@@ -122,7 +131,7 @@ static void stop(struct rpc_call *call, const ProtobufCMessage *request)
 {
     const COMPUTE(StopSandboxRequest) *wire = (const COMPUTE(StopSandboxRequest) *)request;
     struct osa_error err = { 0 };
-    struct box *box = driver_find(driver_of(call), wire->sandbox_id, &err);
+    struct box *box = find(call, wire->sandbox_id, &err);
     if (box == NULL)
         rpc_call_fail(call, &err, NULL);
     else
@@ -134,7 +143,7 @@ static void start(struct rpc_call *call, const ProtobufCMessage *request)
     const COMPUTE(StartSandboxRequest) *wire = (const COMPUTE(StartSandboxRequest) *)request;
     COMPUTE(StartSandboxResponse) reply = COMPUTE_INIT(START_SANDBOX_RESPONSE);
     struct osa_error err = { 0 };
-    struct box *box = driver_find(driver_of(call), wire->sandbox_id, &err);
+    struct box *box = find(call, wire->sandbox_id, &err);
     if (box == NULL || box_start(box, &err) != OSA_OK)
         rpc_call_fail(call, &err, NULL);
     else

@@ -208,6 +208,68 @@ class Gateway(WithDriver):
         harness.wait_until(lambda: ready(self.driver.get(sandbox))[1] == "StartFailed", "it failed")
         self.assertIn("the gateway's policy: policy.filesystem", ready(self.driver.get(sandbox))[2])
 
+    def test_logs(self):
+        sandbox = self.created()
+        self.double.ssh(sandbox, "sandbox@127.0.0.1", "exit 3")
+
+        def seen(text):
+            return any(level == "OCSF" and text in line for level, line in sandbox.logs)
+        harness.wait_until(lambda: seen("PROC:LAUNCH [INFO] sleep("), "the main process is logged")
+        harness.wait_until(lambda: seen("[exit:3]"), "the session's end is logged")
+
+    def test_a_sandbox_that_nobody_knows(self):
+        sandbox = self.double.add()
+        del self.double.sandboxes[sandbox.id]  # the answer to its creation was lost, say
+        self.driver.create(sandbox)
+        harness.wait_until(lambda: sandbox.id not in self.driver.list(), "it is removed")
+        self.assertEqual(self.driver.agents(sandbox), [])
+        known = self.created()
+        self.runs(known)
+        self.driver.stop_sandbox(known)
+        del self.double.sandboxes[known.id]
+        self.driver.start_sandbox(known)
+        harness.wait_until(lambda: ready(self.driver.get(known))[1] == "StartFailed", "it fails")
+        self.assertIn("no such sandbox", ready(self.driver.get(known))[2])
+
+    def test_hostile_messages(self):
+        """Nothing that a gateway says ends an agent or its session's successor."""
+        sandbox = self.created()
+        (pid,) = self.driver.agents(sandbox)
+        gate = gateway_double.gate
+        for message in (
+                gate.GatewayMessage(),
+                gate.GatewayMessage(session_accepted=gate.SessionAccepted(session_id="again")),
+                gate.GatewayMessage(session_rejected=gate.SessionRejected(reason="late")),
+                gate.GatewayMessage(relay_close=gate.RelayClose(channel_id="unknown")),
+                gate.GatewayMessage(relay_open=gate.RelayOpen(channel_id="x" * 5000)),
+                gate.GatewayMessage(relay_open=gate.RelayOpen(
+                    channel_id="c", tcp=gate.TcpRelayTarget(host="127.0.0.1\n", port=4000000000))),
+                gate.GatewayMessage(heartbeat=gate.GatewayHeartbeat())):
+            sandbox.session.out.put(message)
+        self.assertEqual(self.double.ssh(sandbox, "sandbox@127.0.0.1", "echo alive").stdout,
+                         b"alive\n")
+        garbage = self.double.open_relay(sandbox, ssh=gate.SshRelayTarget())
+        garbage.to_sandbox.put(os.urandom(70000))
+        while garbage.from_sandbox.get(timeout=harness.PATIENCE_S) is not gateway_double.END:
+            pass
+        half = self.double.open_relay(sandbox, ssh=gate.SshRelayTarget())
+        half.to_sandbox.put(b"SSH-2.0-x\r\n")
+        half.to_sandbox.put(gateway_double.END)
+        while half.from_sandbox.get(timeout=harness.PATIENCE_S) is not gateway_double.END:
+            pass
+        self.assertEqual(self.driver.agents(sandbox), [pid])
+        self.assertEqual(self.double.ssh(sandbox, "sandbox@127.0.0.1", "echo alive").stdout,
+                         b"alive\n")
+        self.double.broken = [b for b in self.double.broken if "not asked for" not in b]
+
+    def test_a_client_that_goes(self):
+        """A session's process goes with its client."""
+        marker = f"80{os.getpid()}"
+        sandbox = self.created()
+        with self.assertRaises(subprocess.TimeoutExpired):
+            self.double.ssh(sandbox, "sandbox@127.0.0.1", f"sleep {marker}", patience=2)
+        harness.wait_until(lambda: not harness.processes_with(f"sleep\0{marker}"), "it is gone")
+
     def test_token_is_renewed(self):
         sandbox = self.double.add()
         sandbox.expiring(2)

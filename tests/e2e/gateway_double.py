@@ -61,6 +61,7 @@ class Sandbox:
         self.exit = None
         self.reported = []
         self.refreshed = 0
+        self.logs = []
         self.lifetime = 0
 
     def expires(self):
@@ -155,6 +156,14 @@ class Double(OpenShellServicer):
             self.complain(f"exit of another instance: {request.instance_id}")
         sandbox.exit = request.exit_code
         return gate.ReportMainProcessExitResponse()
+
+    def PushSandboxLogs(self, requests, context):
+        for request in requests:
+            sandbox = self.caller(context, request.sandbox_id)
+            if len(request.logs) > 100:
+                self.complain(f"{len(request.logs)} lines of log in one message")
+            sandbox.logs += [(line.level, line.message) for line in request.logs]
+        return gate.PushSandboxLogsResponse()
 
     # ---- sessions ----
 
@@ -278,7 +287,7 @@ class Double(OpenShellServicer):
         except OSError:
             pass
 
-    def ssh(self, sandbox, *arguments, **options):
+    def ssh(self, sandbox, *arguments, patience=harness.PATIENCE_S, **options):
         """Run the OpenSSH client through a relay."""
         listener = self.port_for(sandbox, ssh=gate.SshRelayTarget())
         ssh = harness.need_tool("ssh")
@@ -287,7 +296,7 @@ class Double(OpenShellServicer):
                 [ssh, "-F", "none", "-p", str(listener.getsockname()[1]),
                  "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
                  "-o", "LogLevel=ERROR", "-o", "BatchMode=yes", *arguments],
-                capture_output=True, timeout=harness.PATIENCE_S, **options)
+                capture_output=True, timeout=patience, **options)
         finally:
             listener.close()
 

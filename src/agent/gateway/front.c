@@ -191,6 +191,7 @@ static enum osa_code prepare(struct program *program, struct osa_error *err)
         session_start(gateway);
         settings_watch(gateway);
         tokens_watch(gateway);
+        logs_start(gateway);
     }
     return OSA_OK;
 }
@@ -230,6 +231,7 @@ static void done(struct gateway *gateway)
     session_free(gateway);
     settings_free(gateway);
     tokens_free(gateway);
+    logs_free(gateway);
     report_free(gateway);
     if (gateway->main != NULL)
         process_wait_cancel(gateway->main, &gateway->main_exit);
@@ -285,6 +287,9 @@ int gateway_main(int argc, const char *const *argv)
     } else {
         (void)fprintf(stderr, "openshell-sandbox: %s\n", err.text);
         program_stop_quickly(&gateway.program);
+        /* A driver of ours, which gives us the run file, wants to know whether it is kept for nobody. */
+        if (code == OSA_NOT_FOUND && gateway.unknown && gateway.run_fd >= 0)
+            status = GATEWAY_STATUS_UNKNOWN;
     }
     done(&gateway);
     return status;

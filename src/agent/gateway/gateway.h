@@ -23,6 +23,7 @@
 struct session;
 struct settings;
 struct tokens;
+struct logs;
 struct exit_report;
 struct io_ssh_server;
 struct ssh_client;
@@ -58,12 +59,14 @@ struct gateway {
     const char *user;
     struct process *main;
     struct process_waiter main_exit;
+    bool unknown; /* the gateway says that there is no such sandbox */
     bool ended;
     bool finishing;
     int status;
     struct session *session;
     struct settings *settings;
     struct tokens *tokens;
+    struct logs *logs;
     int64_t token_expires_ms; /* wall clock; 0: never, or not known */
     struct exit_report *report;
     struct io_ssh_server *ssh; /* NULL until somebody comes */
@@ -142,6 +145,13 @@ void relay_open(struct gateway *gateway, const GATEWAY(RelayOpen) * open,
  */
 void relay_connect(struct gateway *gateway, const char *host, uint32_t port, stream_fn done,
                    void *ctx);
+
+/* ---- logs.c: what happens in the sandbox ---- */
+
+/** logs_start() - Push it to the gateway from now on, and what has happened before */
+void logs_start(struct gateway *gateway);
+/** logs_free() - After rpc_channel_free(), before the agent is freed */
+void logs_free(struct gateway *gateway);
 
 /* ---- report.c: the exit ---- */
 

@@ -153,6 +153,7 @@ enum osa_code settings_fetch(struct gateway *gateway, const struct policy_docume
     const struct policy_document *policy = NULL;
     Config *config = NULL;
     enum osa_code code = ask(gateway, &config, err);
+    gateway->unknown = code == OSA_NOT_FOUND;
     if (code != OSA_OK)
         return code;
     if (config->policy != NULL)
