@@ -22,14 +22,16 @@ static void proceed(struct box *box);
 static enum osa_code save(struct box *box, struct osa_error *err)
 {
     box->record.changed_ms = osa_wall_ns() / OSA_NS_PER_MS;
-    return store_update(box->driver->store, box->id, &box->record, err);
+    return store_update(box->driver->store, box->id, &box->record, /* durable= */ true, err);
 }
 
 /* For changes that only report: when the disk refuses, the state of this moment stays right. */
 static void save_or_log(struct box *box)
 {
     struct osa_error err = { 0 };
-    if (save(box, &err) != OSA_OK)
+    box->record.changed_ms = osa_wall_ns() / OSA_NS_PER_MS;
+    if (store_update(box->driver->store, box->id, &box->record, /* durable= */ false, &err) !=
+        OSA_OK)
         osa_log_error(OSA_LOG_WARN, "driver", "a record cannot be written; a restart will not know",
                       &err, OSA_S("sandbox", box->id));
 }
@@ -154,13 +156,10 @@ static void on_ended(struct agent_link *link, int status)
         proceed(box);
 }
 
-static void on_launch(struct osa_task *task)
+static void on_launch(struct driver_work *work)
 {
-    struct box *box = OSA_CONTAINER_OF(task, struct box, launch);
+    struct box *box = OSA_CONTAINER_OF(work, struct box, launch);
     struct osa_error err = { 0 };
-    box->launching = false;
-    if (box->state == BOX_GONE)
-        return;
     if (box->state != BOX_STARTING || box->record.wanted != WANTED_RUN) {
         if (box->link.state == AGENT_NONE)
             proceed(box);
@@ -178,9 +177,7 @@ static void on_launch(struct osa_task *task)
 void box_launch(struct box *box)
 {
     box->state = BOX_STARTING;
-    if (!box->launching)
-        osa_loop_post(box->driver->loop, &box->launch);
-    box->launching = true;
+    driver_queue(box->driver, &box->launch);
 }
 
 /* TERM lets the main process end; the second one, for deletions, lets nothing be waited for. */
@@ -415,6 +412,7 @@ void box_free(struct box *box)
     answer(&box->stopping, &err);
     answer(&box->deleting, &err);
     osa_timer_disarm(&box->timer);
+    driver_unqueue(driver, &box->launch);
     box->state = BOX_GONE;
     driver->closing++;
     agent_link_close(&box->link, on_closed);

@@ -373,7 +373,7 @@ void driver_config_help(unsigned width, struct osa_buf *out)
     }
 }
 
-void driver_config_man(struct osa_buf *out)
+void driver_config_man_options(struct osa_buf *out)
 {
     for (size_t i = 0; i < OSA_ARRAY_LEN(groups); i++)
         osa_option_man(&groups[i], out);

@@ -76,5 +76,8 @@ void driver_config_free(struct driver_config *config);
 /** driver_config_help() - Text of --help for a terminal of @width columns */
 void driver_config_help(unsigned width, struct osa_buf *out);
 
-/** driver_config_man() - The options as man(7) source, for openshell-driver(8) */
+/** driver_config_man() - openshell-driver(8) as man(7) source */
 void driver_config_man(struct osa_buf *out);
+
+/** driver_config_man_options() - The options in it */
+void driver_config_man_options(struct osa_buf *out);

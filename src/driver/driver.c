@@ -6,8 +6,49 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 static const char host_image[] = "host";
+
+/* ---- work ---- */
+
+/* Posts go through the loop in order, so whatever came meanwhile has its turn before the next work. */
+static void on_turn(struct osa_task *task)
+{
+    struct driver *driver = OSA_CONTAINER_OF(task, struct driver, turn);
+    struct driver_work *work = driver->work;
+    driver->turning = false;
+    if (work == NULL)
+        return;
+    driver_unqueue(driver, work);
+    if (driver->work != NULL) {
+        driver->turning = true;
+        osa_loop_post(driver->loop, &driver->turn);
+    }
+    work->run(work);
+}
+
+void driver_queue(struct driver *driver, struct driver_work *work)
+{
+    if (work->queued)
+        return;
+    work->queued = true;
+    DL_APPEND(driver->work, work);
+    driver->turn.run = on_turn;
+    if (!driver->turning)
+        osa_loop_post(driver->loop, &driver->turn);
+    driver->turning = true;
+}
+
+void driver_unqueue(struct driver *driver, struct driver_work *work)
+{
+    if (!work->queued)
+        return;
+    work->queued = false;
+    DL_DELETE(driver->work, work);
+}
+
+/* ---- the table ---- */
 
 static enum osa_code adopt(void *ctx, const char *id, struct record *record, struct osa_error *err)
 {
@@ -48,6 +89,11 @@ void driver_close(struct driver *driver, void (*closed)(void *ctx), void *ctx)
     struct box *box, *next;
     HASH_ITER(by_id, driver->boxes, box, next)
     box_free(box);
+    while (driver->work != NULL) { /* creations, which are refused now */
+        struct driver_work *work = driver->work;
+        driver_unqueue(driver, work);
+        work->run(work);
+    }
     if (driver->closing == 0)
         driver_finish_close(driver);
 }

@@ -23,6 +23,17 @@
 /* The message, under a short name. */
 typedef COMPUTE(DriverSandbox) WireSandbox;
 
+/**
+ * struct driver_work - What takes some milliseconds: writes that wait for a disk, starts of programs
+ * One is done in each turn of the loop, so that what is quick never waits for a crowd of them.
+ * @run: called once; may queue it again, or free its owner
+ */
+struct driver_work {
+    void (*run)(struct driver_work *self);
+    bool queued;
+    struct driver_work *prev, *next;
+};
+
 enum box_state {
     BOX_STARTING, /* its agent has been started, or is about to be */
     BOX_RUNNING,
@@ -56,8 +67,7 @@ struct box {
     struct agent_link link;
     struct osa_timer timer; /* start timeout, then grace */
     bool timed_out;
-    struct osa_task launch;
-    bool launching;
+    struct driver_work launch;
     struct box_waiter *stopping;
     struct box_waiter *deleting;
     UT_hash_handle by_id;
@@ -83,6 +93,9 @@ struct driver {
     uint32_t gid;
     struct box *boxes;
     struct watcher *watchers;
+    struct driver_work *work; /* in order */
+    struct osa_task turn;
+    bool turning;
     uint32_t closing; /* boxes that are not yet freed */
     void (*closed)(void *ctx);
     void *closed_ctx;
@@ -111,6 +124,11 @@ struct resources driver_used(const struct driver *driver);
  */
 OSA_MUST_CHECK enum osa_code driver_create(struct driver *driver, const WireSandbox *wire,
                                            struct osa_error *err);
+
+/** driver_queue() - Do it soon, after what was queued before; queued already is fine */
+void driver_queue(struct driver *driver, struct driver_work *work);
+/** driver_unqueue() - Do not. One that is not queued is fine */
+void driver_unqueue(struct driver *driver, struct driver_work *work);
 
 /** driver_validate() - Could it be created? Changes nothing */
 OSA_MUST_CHECK enum osa_code driver_validate(const struct driver *driver, const WireSandbox *wire,

@@ -217,7 +217,8 @@ enum osa_code launch_agent(struct box *box, struct osa_error *err)
     char state_dir[PATH_MAX];
     tell(box);
     box->record.starts++;
-    if (store_update(box->driver->store, box->id, &box->record, err) != OSA_OK)
+    if (store_update(box->driver->store, box->id, &box->record, /* durable= */ false, err) !=
+        OSA_OK)
         return err->code;
     OSA_AUTO(osa_close_fd) int log_fd = open_log(box);
     if (log_fd < 0)

@@ -160,6 +160,16 @@ static void done(struct program *program)
     driver_config_free(program->config);
 }
 
+static int show_man(void)
+{
+    struct osa_buf text;
+    osa_buf_init(&text, 65536);
+    driver_config_man(&text);
+    (void)fputs(text.data != NULL ? text.data : "", stdout);
+    osa_buf_done(&text);
+    return 0;
+}
+
 static bool show_help(const struct driver_config *config)
 {
     struct osa_buf text;
@@ -180,6 +190,8 @@ int main(int argc, char **argv)
 {
     static struct program program;
     struct osa_error err = { 0 };
+    if (argc == 2 && strcmp(argv[1], "man") == 0)
+        return show_man();
     if (driver_config_load(argc - 1, (const char *const *)argv + 1, &program.config, &err) !=
         OSA_OK) {
         (void)fprintf(stderr, "openshell-driver: %s\n", err.text);

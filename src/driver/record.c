@@ -144,7 +144,7 @@ enum osa_code store_sync_dir(const char *path, struct osa_error *err)
     return OSA_OK;
 }
 
-enum osa_code store_write_file(const char *path, const void *data, size_t len,
+enum osa_code store_write_file(const char *path, const void *data, size_t len, bool durable,
                                struct osa_error *err)
 {
     char temporary[PATH_MAX + 8];
@@ -156,7 +156,7 @@ enum osa_code store_write_file(const char *path, const void *data, size_t len,
     int rc = osa_write_all(fd, data, len);
     if (rc < 0)
         errno = -rc;
-    if (rc < 0 || fsync(fd) < 0) {
+    if (rc < 0 || (durable && fsync(fd) < 0)) {
         (void)disk_error(err, "written", temporary);
         (void)unlink(temporary);
         return err->code;
@@ -167,7 +167,7 @@ enum osa_code store_write_file(const char *path, const void *data, size_t len,
 }
 
 enum osa_code store_update(struct store *store, const char *id, const struct record *record,
-                           struct osa_error *err)
+                           bool durable, struct osa_error *err)
 {
     char path[PATH_MAX];
     OSA_AUTO(osa_free) uint8_t *data = NULL;
@@ -175,8 +175,8 @@ enum osa_code store_update(struct store *store, const char *id, const struct rec
     if (record_pack(record, &data, &len, err) != OSA_OK)
         return err->code;
     store_path(store, id, "record", path);
-    enum osa_code code = store_write_file(path, data, len, err);
-    if (code != OSA_OK)
+    enum osa_code code = store_write_file(path, data, len, durable, err);
+    if (code != OSA_OK || !durable)
         return code;
     store_path(store, id, "", path);
     return store_sync_dir(path, err);

@@ -75,9 +75,14 @@ OSA_MUST_CHECK enum osa_code store_create(struct store *store, const char *id,
                                           const struct record *record, const char *token,
                                           uint32_t uid, uint32_t gid, struct osa_error *err);
 
-/** store_update() - Replace the record. On failure the old one stands */
+/**
+ * store_update() - Replace the record. On failure the old one stands
+ * @durable: it must survive a power cut too; else it survives a crash of the driver only, which costs
+ *           no wait for the disk
+ */
 OSA_MUST_CHECK enum osa_code store_update(struct store *store, const char *id,
-                                          const struct record *record, struct osa_error *err);
+                                          const struct record *record, bool durable,
+                                          struct osa_error *err);
 
 /** store_clear() - Remove all files of a sandbox but the record */
 OSA_MUST_CHECK enum osa_code store_clear(struct store *store, const char *id,

@@ -2,6 +2,7 @@
 /* openshell.compute.v1.ComputeDriver: messages in, messages out. */
 #include "driver/driver.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static struct driver *driver_of(const struct rpc_call *call)
@@ -63,15 +64,53 @@ static void validate(struct rpc_call *call, const ProtobufCMessage *request)
         rpc_call_reply(call, &reply.base);
 }
 
-static void create(struct rpc_call *call, const ProtobufCMessage *request)
+/** struct creation - A CreateSandbox that waits for its turn; owned by the queue */
+struct creation {
+    struct driver_work work;
+    struct driver *driver;
+    struct rpc_call *call;
+    ProtobufCMessage *request;
+};
+
+static void on_create(struct driver_work *work)
 {
-    const COMPUTE(CreateSandboxRequest) *wire = (const COMPUTE(CreateSandboxRequest) *)request;
+    struct creation *creation = OSA_CONTAINER_OF(work, struct creation, work);
+    const COMPUTE(CreateSandboxRequest) *wire =
+        (const COMPUTE(CreateSandboxRequest) *)creation->request;
     COMPUTE(CreateSandboxResponse) reply = COMPUTE_INIT(CREATE_SANDBOX_RESPONSE);
     struct osa_error err = { 0 };
-    if (driver_create(driver_of(call), wire->sandbox, &err) != OSA_OK)
-        rpc_call_fail(call, &err, NULL);
+    enum osa_code code = OSA_CANCELLED;
+    /* A gateway that has gone meanwhile will not know of it. */
+    if (rpc_call_is_cancelled(creation->call) || creation->driver->closed != NULL)
+        (void)osa_fail(&err, OSA_CANCELLED, 0, "nobody waits for the answer");
     else
-        rpc_call_reply(call, &reply.base);
+        code = driver_create(creation->driver, wire->sandbox, &err);
+    if (code != OSA_OK)
+        rpc_call_fail(creation->call, &err, NULL);
+    else
+        rpc_call_reply(creation->call, &reply.base);
+    rpc_call_unref(creation->call);
+    protobuf_c_message_free_unpacked(creation->request, NULL);
+    free(creation);
+}
+
+static void create(struct rpc_call *call, const ProtobufCMessage *request)
+{
+    size_t len = protobuf_c_message_get_packed_size(request);
+    struct creation *creation = calloc(1, sizeof(*creation));
+    uint8_t *packed = malloc(len + 1);
+    if (creation == NULL || packed == NULL)
+        abort();
+    (void)protobuf_c_message_pack(request, packed);
+    creation->work.run = on_create;
+    creation->driver = driver_of(call);
+    creation->call = rpc_call_ref(call);
+    creation->request = protobuf_c_message_unpack(request->descriptor, NULL, len, packed);
+    explicit_bzero(packed, len); /* the token is in there */
+    free(packed);
+    if (creation->request == NULL)
+        abort();
+    driver_queue(creation->driver, &creation->work);
 }
 
 /* The box that the gateway speaks of. Return: NULL with why in @err */

@@ -216,9 +216,9 @@ static enum osa_code fill(struct store *store, const char *id, const struct reco
     if ((geteuid() != uid || getegid() != gid) && chown(path, uid, gid) < 0)
         return fail(err, "given to the sandbox's user", path);
     store_path(store, id, "token", path);
-    enum osa_code code = store_write_file(path, token, strlen(token), err);
+    enum osa_code code = store_write_file(path, token, strlen(token), /* durable= */ true, err);
     if (code == OSA_OK)
-        code = store_update(store, id, record, err);
+        code = store_update(store, id, record, /* durable= */ true, err);
     store_path(store, "", "", path);
     return code == OSA_OK ? store_sync_dir(path, err) : code;
 }

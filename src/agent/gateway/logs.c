@@ -68,6 +68,10 @@ static const char *describe(const struct gateway *gateway, const struct event *e
         (void)snprintf(out, size, "NET:OPEN [INFO] ALLOWED %s [engine:%s]", event->message,
                        event->control);
         return out;
+    case EVENT_POLICY_UPDATED:
+        (void)snprintf(out, size, "CONFIG:LOADED [INFO] %s",
+                       event->message[0] != '\0' ? event->message : "another policy");
+        return out;
     case EVENT_OOM_KILL:
         (void)snprintf(out, size, "FINDING:BLOCKED [HIGH] \"out of memory\" %s", event->message);
         return out;

@@ -132,7 +132,7 @@ static void test_what_is_written_is_read(void **state)
 
     record.wanted = WANTED_DELETE;
     record.gone = true;
-    assert_int_equal(store_update(store, "a", &record, &err), OSA_OK);
+    assert_int_equal(store_update(store, "a", &record, /* durable= */ true, &err), OSA_OK);
     seen = look();
     assert_int_equal(seen.record.wanted, WANTED_DELETE);
     assert_true(seen.record.gone);
