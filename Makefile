@@ -60,7 +60,7 @@ arm64: ## cross-build for arm64 into build/arm64/bin/ and run the unit tests und
 
 sbom: all ## list what is inside the programs (build/release/sbom.spdx.json)
 	@scripts/sbom.py build/release/bin/openshell-agent build/release/bin/openshell-agentctl \
-		--build build/release --version "$$(sed -n 's/^project(openshell-agent VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)" \
+		build/release/bin/openshell-driver --build build/release --version "$$(sed -n 's/^project(openshell-agent VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)" \
 		--output build/release/sbom.spdx.json --licences build/release/licences.txt
 
 install: all ## install below $(DESTDIR)$(PREFIX)

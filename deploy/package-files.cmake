@@ -13,7 +13,7 @@ endforeach()
 list(GET CPACK_INSTALL_CMAKE_PROJECTS 0 build)
 execute_process(
   COMMAND ${CMAKE_CURRENT_LIST_DIR}/../scripts/sbom.py ${tree}/usr/bin/openshell-agent
-          ${tree}/usr/bin/openshell-agentctl --build ${build} --version ${CPACK_PACKAGE_VERSION}
+          ${tree}/usr/bin/openshell-agentctl ${tree}/usr/bin/openshell-driver --build ${build} --version ${CPACK_PACKAGE_VERSION}
           --output ${tree}/usr/share/doc/openshell-agent/sbom.spdx.json
           --licences ${tree}/usr/share/doc/openshell-agent/licences.txt
   COMMAND_ERROR_IS_FATAL ANY)

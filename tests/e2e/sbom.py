@@ -15,7 +15,7 @@ SCRIPT = harness.SOURCE / "scripts/sbom.py"
 
 class Sbom(unittest.TestCase):
     def make(self, bin_dir):
-        programs = [bin_dir / name for name in ("openshell-agent", "openshell-agentctl")]
+        programs = [bin_dir / name for name in ("openshell-agent", "openshell-agentctl", "openshell-driver")]
         for program in programs:
             if not program.exists() or not (bin_dir / f"{program.name}.map").exists():
                 self.skipTest(f"{program} or its linker map is missing (make)")
