@@ -4,15 +4,27 @@
 #include "agent/agent_internal.h"
 #include "agent/aliases.h"
 #include "agent/authority.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "egress/gate.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <utlist.h>
 
 #define VARIABLES_MAX 24
+
+/* Decisions of one kind that become events: BURST at once, RATE a second; what is more is counted. */
+#define METER_BURST 50
+#define METER_RATE 20
+
+struct meter {
+    int64_t tokens_ns; /* in time that they take to come back */
+    int64_t last_ns;
+    uint64_t left_out;
+};
 
 struct question;
 
@@ -24,6 +36,8 @@ struct egress {
     struct sandbox *sandbox;
     struct question *questions; /* that are not answered yet */
     struct gate_events events;
+    struct meter allowed;
+    struct meter denied;
     struct gate *gate;
     struct policy_live *policy;
     const struct policy_document *doc; /* owned reference; what @aliases speak of */
@@ -115,10 +129,32 @@ static void on_identify(struct gate_events *events, const struct sockaddr_storag
 
 /* ---- what ---- */
 
+/* A workload must not be able to wash its past out of the event log. */
+static bool meter_take(struct meter *meter)
+{
+    const int64_t each_ns = OSA_NS_PER_SEC / METER_RATE;
+    int64_t now = osa_now_ns();
+    if (meter->last_ns == 0)
+        meter->tokens_ns = METER_BURST * each_ns;
+    else
+        meter->tokens_ns = OSA_MIN(meter->tokens_ns + now - meter->last_ns, METER_BURST * each_ns);
+    meter->last_ns = now;
+    if (meter->tokens_ns < each_ns) {
+        meter->left_out++;
+        return false;
+    }
+    meter->tokens_ns -= each_ns;
+    return true;
+}
+
 static void on_record(struct gate_events *events, const struct gate_record *record)
 {
-    struct sandbox *sandbox = OSA_CONTAINER_OF(events, struct egress, events)->sandbox;
+    struct egress *egress = OSA_CONTAINER_OF(events, struct egress, events);
+    struct sandbox *sandbox = egress->sandbox;
+    struct meter *meter = record->allowed ? &egress->allowed : &egress->denied;
     char text[1024];
+    if (!meter_take(meter))
+        return;
     bool request = record->method[0] != '\0';
     (void)snprintf(text, sizeof(text), "%s%s%s%s%s%s by %s (pid %d)%s%s%s%s%s", record->kind,
                    request ? " " : "", record->method, record->target[0] != '\0' ? " to " : "",
@@ -128,6 +164,11 @@ static void on_record(struct gate_events *events, const struct gate_record *reco
                    record->detail[0] != '\0' ? ": " : "");
     size_t used = strlen(text);
     (void)snprintf(text + used, sizeof(text) - used, "%s", record->detail);
+    used = strlen(text);
+    if (meter->left_out > 0)
+        (void)snprintf(text + used, sizeof(text) - used, " (%llu before it are not shown)",
+                       (unsigned long long)meter->left_out);
+    meter->left_out = 0;
     const struct event event = { .type = record->allowed ? EVENT_ALLOWED : EVENT_DENIED,
                                  .sandbox_id = sandbox->id,
                                  .control = "policy",
@@ -168,6 +209,16 @@ static void add_authority(struct egress *egress)
         add_variable(egress, alone[i], SANDBOX_SHARED_PATH "/openshell-ca.pem");
     for (unsigned i = 0; i < OSA_ARRAY_LEN(bundle); i++)
         add_variable(egress, bundle[i], SANDBOX_SHARED_PATH "/ca-bundle.pem");
+}
+
+/* Two descriptors a connection, and half of all are for others than this sandbox. */
+static struct gate_limits choose_limits(void)
+{
+    struct gate_limits limits = gate_limits_default();
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 < limits.connections)
+        limits.connections = OSA_MAX((unsigned)(files.rlim_cur / 4), 16u);
+    return limits;
 }
 
 static enum osa_code open_dns(struct agent *agent, struct osa_error *err)
@@ -222,7 +273,7 @@ enum osa_code egress_open(struct sandbox *sandbox, const struct policy_document 
                                             .dns = agent->dns,
                                             .policy = egress->policy,
                                             .events = &egress->events,
-                                            .limits = gate_limits_default(),
+                                            .limits = choose_limits(),
                                             .authority = authority,
                                             .trust = agent->trust,
                                             .fds = { door.fds[0], door.fds[1] } };

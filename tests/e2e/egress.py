@@ -320,6 +320,16 @@ E""", policy=linked)
         self.assertTrue(any("policy updated" in line for line in
                             self.ctl("events").splitlines()))
 
+    def test_a_flood_of_decisions_leaves_the_event_log_readable(self):
+        urls = " ".join(f"{self.origin}/{i}" for i in range(400))
+        self.run_in(f"curl -sS -f {urls} | grep -c ^GET")
+        time.sleep(0.2)  # some tokens come back
+        self.run_in(f"curl -sS {self.origin}/last")
+        sandboxes = [line.split("sandbox=")[1].split()[0] for line in self.events("allowed")]
+        flooded = [s for s in set(sandboxes) if sandboxes.count(s) > 40]
+        self.assertTrue(flooded)
+        self.assertLess(max(sandboxes.count(s) for s in flooded), 300)
+
     def test_loopback_and_metadata_of_the_host_are_out_of_reach(self):
         out = self.run_in("curl -s http://169.254.169.254/; curl -s http://[::ffff:127.0.0.1]:1/")
         for line in out.replace("}{", "}\n{").splitlines():
