@@ -128,7 +128,7 @@ class Keys(WithProcesses):
 
     def test_size(self):
         terminal = Terminal(self, "run", "-it", "--", "/bin/sh", "-c",
-                            "stty size; trap 'stty size; exit 5' WINCH; while :; do sleep 0.05; done",
+                            "trap 'stty size; exit 5' WINCH; stty size; while :; do sleep 0.05; done",
                             size=(33, 111))
         terminal.expect(b"33 111")
         terminal.resize(44, 122)

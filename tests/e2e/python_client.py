@@ -157,7 +157,7 @@ class Life(WithAgent):
                              "strict")
 
     def test_usage(self):
-        end = self.wait(self.spawn("/bin/sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done")
+        end = self.wait(self.spawn("/bin/sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done")
                         .process_id)
         self.assertGreater(end.usage.user.ToNanoseconds(), 0)
         self.assertGreaterEqual(end.usage.wall.ToNanoseconds(), 0)
