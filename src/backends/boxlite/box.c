@@ -58,6 +58,7 @@ static void deleted(struct box *box)
         helper_free(OSA_TAKE(box->helper));
         box->id[0] = '\0';
         box->delete_tries = 0;
+        box->failure = (struct osa_error){ 0 };
         box->state = BOX_CREATING;
         make(box, &box->plain);
         return;
