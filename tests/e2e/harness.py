@@ -26,6 +26,8 @@ SOURCE = pathlib.Path(os.environ.get("OSA_SOURCE") or pathlib.Path(__file__).par
 BIN = pathlib.Path(os.environ.get("OSA_BIN") or SOURCE / "build/release/bin")
 STATIC_BIN = pathlib.Path(os.environ.get("OSA_STATIC_BIN") or SOURCE / "build/static/bin")
 SERVICE = "openshell.agent.v1.SandboxAgent"
+# Freed memory that ASan keeps back would look like a leak where memory is measured.
+SANITIZERS = {"ASAN_OPTIONS": "quarantine_size_mb=16"}
 # Nothing takes this long; a test that gets here fails, so no test depends on speed.
 PATIENCE_S = 60
 
@@ -156,7 +158,7 @@ class Agent:
             [*prefix, program or bin_dir / "openshell-agent", "serve", "--listen", f"unix:/{seen}/agent.sock", "--state-dir",
              f"/{seen}/state", "--log-format", "json", *arguments],
             stdin=subprocess.DEVNULL, stdout=self.log_file, stderr=self.log_file,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **(env or {})}, start_new_session=True)
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **SANITIZERS, **(env or {})}, start_new_session=True)
         try:
             wait_until(self.ready, "the agent serves")
         except AssertionError:
