@@ -11,15 +11,6 @@
 
 enum { FRAME_HEADERS = 1, FRAME_RST_STREAM = 3, FRAME_CONTINUATION = 9 };
 
-bool http2_bucket_take(struct http2_bucket *bucket, int64_t now_ns, int64_t each_ns, int64_t burst)
-{
-    int64_t until = OSA_MAX(bucket->empty_until_ns, now_ns);
-    if (until - now_ns > (burst - 1) * each_ns)
-        return false;
-    bucket->empty_until_ns = until + each_ns;
-    return true;
-}
-
 void http2_guard_init(struct http2_guard *guard)
 {
     *guard = (struct http2_guard){ .preface_left = PREFACE_BYTES };

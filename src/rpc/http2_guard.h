@@ -14,17 +14,6 @@
 #define HTTP2_BLOCK_FRAMES 64u /* in which it comes; frames may be empty */
 
 /**
- * struct http2_bucket - How often something may happen; all zero is full
- * @empty_until_ns: private: when what was taken will have come back
- */
-struct http2_bucket {
-    int64_t empty_until_ns;
-};
-
-/** http2_bucket_take() - One of @burst, which come back one each @each_ns. Return: false: none is left */
-bool http2_bucket_take(struct http2_bucket *bucket, int64_t now_ns, int64_t each_ns, int64_t burst);
-
-/**
  * struct http2_guard - The reading of one connection, server's side; all zero but @preface_left
  * @preface_left: 24 at first: "PRI * HTTP/2.0" and so on, which core checks
  * @block_bytes, @block_frames: of the header block that has not ended

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/macros.h"
+#include "base/rate.h"
 #include "rpc/http2_guard.h"
 
 #include <errno.h>
@@ -45,8 +46,8 @@
 #define PAGES 1024 /* a million descriptors, which is Linux's fs.nr_open */
 
 struct watched {
-    struct http2_guard guard;   /* of the thread that reads, one at a time */
-    struct http2_bucket resets; /* the same; for known ones */
+    struct http2_guard guard; /* of the thread that reads, one at a time */
+    struct osa_rate resets;   /* the same; for known ones */
     atomic_bool known;
     int fd;
     struct watched *prev,
@@ -54,9 +55,9 @@ struct watched {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct watched *strangers;           /* guarded by lock */
-static unsigned stranger_count;             /* guarded by lock */
-static struct http2_bucket stranger_resets; /* guarded by lock */
+static struct watched *strangers;       /* guarded by lock */
+static unsigned stranger_count;         /* guarded by lock */
+static struct osa_rate stranger_resets; /* guarded by lock */
 static _Atomic(_Atomic(struct watched *) *) pages[PAGES];
 
 ssize_t __real_recvmsg(int fd, struct msghdr *message, int flags);
@@ -155,23 +156,23 @@ int __wrap_close(int fd)
 static bool take_stranger_reset(int64_t now_ns)
 {
     (void)pthread_mutex_lock(&lock);
-    bool taken = http2_bucket_take(&stranger_resets, now_ns, STRANGERS_EACH_NS, STRANGERS_BURST);
+    bool taken = osa_rate_take(&stranger_resets, now_ns, STRANGERS_BURST, STRANGERS_EACH_NS);
     (void)pthread_mutex_unlock(&lock);
     return taken;
 }
 
 /* Of a connection: its own allowance first, then, for strangers, the common one. */
 struct allowance {
-    struct http2_bucket *own;
+    struct osa_rate *own;
     int64_t each_ns;
-    int64_t burst; /* 0: nothing of its own */
+    unsigned burst; /* 0: nothing of its own */
     bool common;
 };
 
 static bool take_reset(const struct allowance *allowance, int64_t now_ns)
 {
     return (allowance->burst > 0 &&
-            http2_bucket_take(allowance->own, now_ns, allowance->each_ns, allowance->burst)) ||
+            osa_rate_take(allowance->own, now_ns, allowance->burst, allowance->each_ns)) ||
            (allowance->common && take_stranger_reset(now_ns));
 }
 
@@ -216,7 +217,7 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags)
 
 struct watched_tls {
     struct http2_guard guard;
-    struct http2_bucket resets;
+    struct osa_rate resets;
     bool known;
 };
 

@@ -2,7 +2,6 @@
 /* The HTTP/2 guard alone: what it counts, where it says no, and that it sees the same however bytes are cut. */
 #include "rpc/http2_guard.h"
 
-#include "base/clock.h"
 #include "base/macros.h"
 
 #include "cmocka_all.h"
@@ -116,24 +115,6 @@ static void test_one_frame_that_is_too_large(void **state)
     expect(bytes, "its headers do not end", 0);
 }
 
-static void test_bucket(void **state)
-{
-    (void)state;
-    struct http2_bucket bucket = { 0 };
-    int64_t now = 1000 * OSA_NS_PER_SEC;
-    for (int i = 0; i < 10; i++)
-        assert_true(http2_bucket_take(&bucket, now, OSA_NS_PER_MS, 10));
-    assert_false(http2_bucket_take(&bucket, now, OSA_NS_PER_MS, 10));
-    now += 3 * OSA_NS_PER_MS;
-    for (int i = 0; i < 3; i++)
-        assert_true(http2_bucket_take(&bucket, now, OSA_NS_PER_MS, 10));
-    assert_false(http2_bucket_take(&bucket, now, OSA_NS_PER_MS, 10));
-    now += OSA_NS_PER_SEC; /* full again, and no fuller */
-    for (int i = 0; i < 10; i++)
-        assert_true(http2_bucket_take(&bucket, now, OSA_NS_PER_MS, 10));
-    assert_false(http2_bucket_take(&bucket, now, OSA_NS_PER_MS, 10));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,7 +122,6 @@ int main(void)
         cmocka_unit_test(test_headers_that_do_not_end),
         cmocka_unit_test(test_empty_continuations),
         cmocka_unit_test(test_one_frame_that_is_too_large),
-        cmocka_unit_test(test_bucket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
