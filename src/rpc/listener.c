@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/peer.h"
+#include "base/rate.h"
 #include "base/tcp.h"
 #include "rpc/read_guard.h"
 #include "rpc/unix_socket.h"
@@ -22,6 +23,7 @@
 #include <unistd.h>
 
 #define ACCEPT_BATCH 32                       /* then the loop has other things to do */
+#define REFUSALS_BURST 20                     /* that are told; then one a second */
 #define ACCEPT_RETRY_NS (100 * OSA_NS_PER_MS) /* after descriptors or memory ran out */
 
 struct rpc_listener {
@@ -31,6 +33,8 @@ struct rpc_listener {
     grpc_server_credentials *insecure; /* owned; what core wants to see with a descriptor */
     struct osa_source source;
     struct osa_timer retry;
+    struct osa_rate refusals;
+    uint64_t refusals_untold;
     struct rpc_unix_socket file; /* fd is -1 for TCP */
     int tcp_fd;                  /* owned; -1 for Unix and TLS */
     uint16_t port;
@@ -38,11 +42,17 @@ struct rpc_listener {
 
 /* ---- accepting ---- */
 
-static void report_refusal(const struct rpc_listener *self, uint32_t uid, int32_t pid,
-                           const char *why)
+/* Who is refused may try again at once, for ever: a log is not to be filled like that. */
+static void report_refusal(struct rpc_listener *self, uint32_t uid, int32_t pid, const char *why)
 {
+    if (!osa_rate_take(&self->refusals, osa_now_ns(), REFUSALS_BURST, OSA_NS_PER_SEC)) {
+        self->refusals_untold++;
+        return;
+    }
     osa_log(OSA_LOG_WARN, "rpc", "connection refused", OSA_S("reason", why), OSA_U("uid", uid),
-            OSA_I("pid", pid), OSA_S("socket", self->file.path));
+            OSA_I("pid", pid), OSA_S("socket", self->file.path),
+            OSA_U("untold", self->refusals_untold));
+    self->refusals_untold = 0;
     if (self->config->audit == NULL)
         return;
     struct rpc_peer peer = { .role = RPC_ROLE_NONE, .address = "unix" };

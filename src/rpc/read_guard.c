@@ -42,6 +42,8 @@
 #define TLS_OWN_BURST 16
 #define TLS_OWN_EACH_NS OSA_NS_PER_SEC
 
+#define CUTS_BURST 20 /* that are told; then one a second */
+
 #define PAGE_SLOTS 1024
 #define PAGES 1024 /* a million descriptors, which is Linux's fs.nr_open */
 
@@ -58,6 +60,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct watched *strangers;       /* guarded by lock */
 static unsigned stranger_count;         /* guarded by lock */
 static struct osa_rate stranger_resets; /* guarded by lock */
+static struct osa_rate cuts;            /* guarded by lock; those that are told */
+static uint64_t cuts_untold;            /* guarded by lock */
 static _Atomic(_Atomic(struct watched *) *) pages[PAGES];
 
 ssize_t __real_recvmsg(int fd, struct msghdr *message, int flags);
@@ -176,6 +180,18 @@ static bool take_reset(const struct allowance *allowance, int64_t now_ns)
            (allowance->common && take_stranger_reset(now_ns));
 }
 
+static void tell_cut(const char *why, bool stranger)
+{
+    (void)pthread_mutex_lock(&lock);
+    bool told = osa_rate_take(&cuts, osa_now_ns(), CUTS_BURST, OSA_NS_PER_SEC);
+    uint64_t untold = cuts_untold;
+    cuts_untold = told ? 0 : cuts_untold + 1;
+    (void)pthread_mutex_unlock(&lock);
+    if (told)
+        osa_log(OSA_LOG_WARN, "rpc", "connection cut off", OSA_S("reason", why),
+                OSA_S("from", stranger ? "a stranger" : "a known client"), OSA_U("untold", untold));
+}
+
 /* Return: the connection may go on. */
 static bool feed(struct http2_guard *guard, const struct allowance *allowance, const void *data,
                  size_t len)
@@ -187,8 +203,7 @@ static bool feed(struct http2_guard *guard, const struct allowance *allowance, c
         if (!take_reset(allowance, now))
             wrong = "it resets calls faster than they can be answered";
     if (wrong != NULL)
-        osa_log(OSA_LOG_WARN, "rpc", "connection cut off", OSA_S("reason", wrong),
-                OSA_S("from", allowance->common ? "a stranger" : "a known client"));
+        tell_cut(wrong, allowance->common);
     return wrong == NULL;
 }
 
