@@ -200,6 +200,31 @@ class Gateway(WithDriver):
         self.assertIn(b"/etc/hostname", done.stderr)
         harness.wait_until(lambda: sandbox.reported == [(1, 2, "")], "it is acknowledged")
 
+    def test_another_policy(self):
+        """The network's part of a later policy is put in force and acknowledged, or said to be wrong."""
+        policy = gateway_double.policy_pb2.SandboxPolicy(version=1)
+        policy.filesystem.include_workdir = True
+        policy.filesystem.read_only.extend(["/usr", "/bin", "/lib", "/lib64"])
+        rule = policy.network_policies["web"]
+        rule.endpoints.add(host="example.com", port=443)
+        rule.binaries.add(path="/usr/bin/curl")
+        sandbox = self.double.add(policy=policy)
+        self.driver.create(sandbox)
+        wait_ready(sandbox)
+        harness.wait_until(lambda: sandbox.reported == [(1, 2, "")], "the first is acknowledged")
+        later = gateway_double.policy_pb2.SandboxPolicy()
+        later.CopyFrom(policy)
+        later.network_policies["web"].endpoints[0].host = "example.org"
+        sandbox.policy, sandbox.version = later, 2
+        harness.wait_until(lambda: sandbox.reported[1:] == [(2, 2, "")], "so is the second")
+        wrong = gateway_double.policy_pb2.SandboxPolicy()
+        wrong.CopyFrom(later)
+        wrong.network_policies["web"].endpoints[0].port = 99999
+        sandbox.policy, sandbox.version = wrong, 3
+        harness.wait_until(lambda: len(sandbox.reported) == 3, "the third is answered")
+        self.assertEqual(sandbox.reported[2][:2], (3, 3))
+        self.assertIn("port", sandbox.reported[2][2])
+
     def test_a_policy_that_is_none(self):
         policy = gateway_double.policy_pb2.SandboxPolicy(version=1)
         policy.filesystem.read_only.append("relative")

@@ -213,19 +213,23 @@ static void acknowledge(struct settings *settings)
 
 /* ---- later ---- */
 
-static struct egress *egress_of(struct gateway *gateway)
-{
-    struct agent *agent = gateway->program.agent;
-    struct osa_error ignored = { 0 };
-    struct sandbox *sandbox = sandbox_find(agent, agent_state(agent).default_sandbox_id, &ignored);
-    return sandbox != NULL ? sandbox->egress : NULL;
-}
-
+/*
+ * What differs beside the network stays as it was when the sandbox was made, as the gateway expects;
+ * an agent's own clients are refused such a policy.
+ */
 static void put_in_force(struct settings *settings, const struct policy_document *policy,
                          struct osa_error *err)
 {
-    struct egress *egress = egress_of(settings->gateway);
-    if (egress != NULL && egress_policy(egress, policy, err) != OSA_OK)
+    struct agent *agent = settings->gateway->program.agent;
+    struct sandbox *sandbox = sandbox_find(agent, agent_state(agent).default_sandbox_id, err);
+    uint32_t version;
+    if (sandbox == NULL)
+        return;
+    enum osa_code code = sandbox_set_policy(sandbox, policy, &version, err);
+    if (code != OSA_FAILED_PRECONDITION || sandbox->egress == NULL)
+        return;
+    *err = (struct osa_error){ 0 };
+    if (egress_policy(sandbox->egress, policy, err) != OSA_OK)
         (void)osa_wrap(err, "nothing may leave the sandbox");
 }
 
