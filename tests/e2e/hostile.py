@@ -78,7 +78,8 @@ class Hostile(unittest.TestCase):
 
     def memory_mib(self):
         with open(f"/proc/{self.agent.process.pid}/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+            _, resident, of_files = file.read().split()[:3]  # code comes and goes with its use
+        return (int(resident) - int(of_files)) * os.sysconf("SC_PAGE_SIZE") >> 20
 
 
 def entry(key, value):
