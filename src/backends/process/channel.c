@@ -74,6 +74,16 @@ static void on_ready(struct osa_source *source, unsigned events)
     wire_packet_done(&packet);
 }
 
+void channel_drain(struct channel *self)
+{
+    struct wire_packet packet;
+    while (channel_is_open(self) &&
+           wire_recv(self->source.fd, self->buffer, &packet, MSG_DONTWAIT) > 0) {
+        self->packet(self, &packet);
+        wire_packet_done(&packet);
+    }
+}
+
 enum osa_code channel_open(struct channel *self, int sock, struct osa_error *err)
 {
     self->source.fd = sock;

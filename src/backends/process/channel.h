@@ -31,6 +31,13 @@ struct channel {
  */
 OSA_MUST_CHECK enum osa_code channel_open(struct channel *self, int sock, struct osa_error *err);
 
+/**
+ * channel_drain() - Handle the packets that have come, before what is known from elsewhere: that the
+ * other end has died
+ * Their callbacks may close the channel, not free it. The buffer's former content is lost.
+ */
+void channel_drain(struct channel *self);
+
 /** channel_close() - Close the socket, drop what waits. No callback afterwards. A closed or zeroed channel is fine */
 void channel_close(struct channel *self);
 

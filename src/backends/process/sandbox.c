@@ -111,6 +111,7 @@ void sandbox_on_gone(struct sandbox *s)
 {
     if (s->state == SANDBOX_ENDED)
         return;
+    channel_drain(&s->init); /* its last words: why it failed, who has exited */
     if (s->state == SANDBOX_READY || s->state == SANDBOX_CREATING)
         sandbox_end(s, "its init was killed");
     s->state = SANDBOX_ENDED;
