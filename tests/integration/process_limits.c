@@ -36,8 +36,9 @@ static void memory_hog_is_killed_and_told(void **state)
     launch(&box, &seen, &spec);
     finish(&seen);
     assert_int_equal(seen.exit.reason, EXIT_REASON_OOM_KILLED);
-    /* Of all its members together, and of nothing that they share with the host. */
-    assert_in_range(seen.exit.usage.peak_memory_bytes, 28u << 20, 32u << 20);
+    /* Of all its members together, and of nothing that they share with the host. Who is being killed
+     * may be charged beyond the limit (Linux 6.1: 1.8 MiB). */
+    assert_in_range(seen.exit.usage.peak_memory_bytes, 28u << 20, 36u << 20);
     assert_int_equal(seen.exit.signal, SIGKILL);
     assert_true(seen.exit.oom_kills >= 1);
     seen_done(&seen);
