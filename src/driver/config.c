@@ -183,7 +183,8 @@ static const struct osa_option sandboxes[] = {
       .type = OSA_OPTION_LIST,
       .offset = AT(rules),
       .value = "RULE",
-      .help = "How kinds are chosen, the first that matches: 'CONDITION & … -> KIND | KIND'. "
+      .help = "How kinds are chosen, the first that matches: 'CONDITION & CONDITION... -> KIND | "
+              "KIND'. "
               "Conditions: *, image=GLOB, class=GLOB, label:KEY=GLOB, cpu>=CPUS, memory>=BYTES" },
     { .flag = "capacity-cpu",
       .variable = "OPENSHELL_DRIVER_CAPACITY_CPU",

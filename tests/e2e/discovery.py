@@ -214,6 +214,13 @@ class EveryCall(unittest.TestCase):
             self.assertNotEqual(code, 0)
             self.assertIn("Unavailable", err)
             done.add(f"{SERVICE}.PortForward")
+        policy = {"version": 1, "filesystem": {"read_only": ["/usr"]}, "network_policies": {"web": {
+            "name": "web", "endpoints": [{"host": "example.com", "port": 443}],
+            "binaries": [{"path": "/usr/bin/curl"}]}}}
+        call("CreateSandbox", {"sandbox_id": "net", "spec": {"policy": policy}})
+        policy["network_policies"]["web"]["endpoints"][0]["port"] = 8443
+        self.assertEqual(call("UpdatePolicy", {"sandbox_id": "net", "policy": policy})[0]["version"], 2)
+        call("DeleteSandbox", {"sandbox_id": "net"})
         killed, = call("Kill", {"process_id": sleeper, "grace": "0s"})
         self.assertEqual(killed["exit"]["signalName"], "SIGKILL")
         call("DeleteSandbox", {"sandbox_id": "box"})
