@@ -12,7 +12,7 @@
 /* Between TERM and KILL of an agent whose sandbox is deleted: it removes what it made meanwhile. */
 #define DELETE_GRACE_NS (5 * OSA_NS_PER_SEC)
 /* Of an agent whose sandbox the gateway does not know; agent/gateway/front.h. */
-#define AGENT_STATUS_UNKNOWN 5
+#define AGENT_SIGNAL_UNKNOWN SIGUSR2
 #define CLEAR_RETRY_NS (2 * OSA_NS_PER_SEC)
 
 static void proceed(struct box *box);
@@ -109,8 +109,8 @@ void box_confirm(struct box *box)
  */
 static bool is_nobodys(const struct box *box, int status)
 {
-    return !box->record.confirmed && !box->record.served && status >= 0 && WIFEXITED(status) &&
-           WEXITSTATUS(status) == AGENT_STATUS_UNKNOWN;
+    return !box->record.confirmed && !box->record.served && status >= 0 && WIFSIGNALED(status) &&
+           WTERMSIG(status) == AGENT_SIGNAL_UNKNOWN;
 }
 
 static void fail_by_status(struct box *box, int status, bool was_running)

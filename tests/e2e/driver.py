@@ -120,6 +120,7 @@ class Life(WithDriver):
 
     def test_main_process(self):
         sandbox = self.created("/bin/sh", "-c", "echo from main; read x; echo got $x; exit 5")
+        self.runs(sandbox)
         listener = self.double.port_for(sandbox, ssh=gateway_double.gate.SshRelayTarget())
         done = self.double.ssh(sandbox, "-s", "sandbox@127.0.0.1", "openshell-main",
                                input=b"a line\n")

@@ -221,6 +221,8 @@ class Double(OpenShellServicer):
         if not relay.accepted:
             self.complain("a stream came before its result")
         threading.Thread(target=self.pour, args=(relay, requests), daemon=True).start()
+        # A relay that breaks off ends its worker, too: Python waits for those before it exits.
+        context.add_callback(lambda: relay.to_sandbox.put(END))
         while True:
             data = relay.to_sandbox.get()
             if data is END:

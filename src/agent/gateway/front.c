@@ -281,6 +281,7 @@ int gateway_main(int argc, const char *const *argv)
             OSA_S("sandbox", gateway.config->sandbox_id), OSA_S("version", OSA_VERSION));
     enum osa_code code = start(&gateway, &err);
     int status = 1;
+    bool unknown = false;
     if (code == OSA_OK) {
         osa_loop_run(gateway.program.loop);
         status = gateway.status;
@@ -288,9 +289,13 @@ int gateway_main(int argc, const char *const *argv)
         (void)fprintf(stderr, "openshell-sandbox: %s\n", err.text);
         program_stop_quickly(&gateway.program);
         /* A driver of ours, which gives us the run file, wants to know whether it is kept for nobody. */
-        if (code == OSA_NOT_FOUND && gateway.unknown && gateway.run_fd >= 0)
-            status = GATEWAY_STATUS_UNKNOWN;
+        unknown = code == OSA_NOT_FOUND && gateway.unknown && gateway.run_fd >= 0;
     }
     done(&gateway);
+    if (unknown) { /* every exit status can be the main process's */
+        const struct sigaction fatal = { .sa_handler = SIG_DFL };
+        (void)sigaction(GATEWAY_SIGNAL_UNKNOWN, &fatal, NULL);
+        (void)raise(GATEWAY_SIGNAL_UNKNOWN);
+    }
     return status;
 }
