@@ -45,6 +45,26 @@ int osa_socket(int domain, int type, int protocol)
 #endif
 }
 
+enum osa_code osa_stream_pair(int ret_fds[2], struct osa_error *err)
+{
+    int fds[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0)
+        return osa_fail_errno(err, errno, "socketpair");
+    enum osa_code code = OSA_OK;
+    for (int i = 0; i < 2 && code == OSA_OK; i++) {
+        (void)fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+        code = osa_set_nonblocking(fds[i], /* on= */ true, err);
+    }
+    if (code != OSA_OK) {
+        osa_close_fd(&fds[0]);
+        osa_close_fd(&fds[1]);
+        return code;
+    }
+    ret_fds[0] = fds[0];
+    ret_fds[1] = fds[1];
+    return OSA_OK;
+}
+
 enum osa_code osa_pipe(int ret_fds[2], struct osa_error *err)
 {
     int fds[2];

@@ -27,6 +27,9 @@ OSA_MUST_CHECK enum osa_code osa_set_nonblocking(int fd, bool on, struct osa_err
 /** osa_socket() - socket(2), CLOEXEC. Return: as socket(2) */
 int osa_socket(int domain, int type, int protocol);
 
+/** osa_stream_pair() - Two connected Unix stream sockets, CLOEXEC and non-blocking */
+OSA_MUST_CHECK enum osa_code osa_stream_pair(int ret_fds[2], struct osa_error *err);
+
 /** osa_pipe() - A pipe, both ends CLOEXEC and blocking; ret_fds[0] is the reading end */
 OSA_MUST_CHECK enum osa_code osa_pipe(int ret_fds[2], struct osa_error *err);
 

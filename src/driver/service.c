@@ -106,7 +106,7 @@ static void create(struct rpc_call *call, const ProtobufCMessage *request)
     creation->driver = driver_of(call);
     creation->call = rpc_call_ref(call);
     creation->request = protobuf_c_message_unpack(request->descriptor, NULL, len, packed);
-    explicit_bzero(packed, len); /* the token is in there */
+    osa_wipe(packed, len); /* the token is in there */
     free(packed);
     if (creation->request == NULL)
         abort();

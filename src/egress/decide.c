@@ -432,7 +432,7 @@ static int begin_connect(const struct sockaddr_storage *to, uint16_t port)
     memcpy(&v4, to, sizeof(v4));
     memcpy(&v6, to, sizeof(v6));
     v4.sin_port = v6.sin6_port = htons(port);
-    OSA_AUTO(osa_close_fd) int fd = socket(to->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    OSA_AUTO(osa_close_fd) int fd = osa_socket(to->ss_family, SOCK_STREAM, 0);
     if (fd < 0 || osa_set_nonblocking(fd, true, NULL) != OSA_OK)
         return -EMFILE;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));

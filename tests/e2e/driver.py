@@ -352,7 +352,8 @@ class Refusals(WithDriver):
         harness.wait_until(lambda: ready(self.driver.get(sandbox))[1] == "StartFailed", "it failed")
         self.assertIn("main process: ", ready(self.driver.get(sandbox))[2])
         self.assertIn("No such file or directory", ready(self.driver.get(sandbox))[2])
-        self.assertEqual(watch.of(sandbox, "platform_event")[-1].event.type, "Warning")
+        harness.wait_until(lambda: watch.of(sandbox, "platform_event")[-1].event.type == "Warning",
+                           "the watch says it, too")
         self.assertEqual(self.driver.agents(sandbox), [])
         self.assertIn(sandbox.id, self.driver.list())
 

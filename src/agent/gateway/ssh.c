@@ -347,8 +347,8 @@ enum osa_code sshd_connect(struct gateway *gateway, int *ret_fd, struct osa_erro
         return osa_fail(err, OSA_UNAVAILABLE, 0, "the sandbox ends");
     if (gateway->ssh == NULL && io_ssh_server_new(&gateway->ssh, err) != OSA_OK)
         return err->code;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, socks) < 0)
-        return osa_fail_errno(err, errno, "a socket for SSH");
+    if (osa_stream_pair(socks, err) != OSA_OK)
+        return osa_wrap(err, "a socket for SSH");
     OSA_AUTO(osa_close_fd) int theirs = socks[1];
     struct ssh_client *client = calloc(1, sizeof(*client));
     if (client == NULL)

@@ -56,7 +56,7 @@ static int64_t read_expiry(const struct gateway_config *config)
         osa_read_file(AT_FDCWD, config->token_file, TOKEN_BYTES, &text, &len, NULL) != OSA_OK)
         return 0;
     int64_t expires_ms = expiry_of(text);
-    explicit_bzero(text, len);
+    osa_wipe(text, len);
     return expires_ms;
 }
 
