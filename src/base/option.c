@@ -150,8 +150,9 @@ static void assert_distinct(const struct osa_options *o, const struct osa_option
     (void)row;
 }
 
-enum osa_code osa_options_new(const struct osa_option_group *groups, size_t group_count,
-                              struct osa_options **ret_options, struct osa_error *err)
+/* @target: of all groups; NULL: each has its own. */
+static enum osa_code make(const struct osa_option_group *groups, size_t group_count, void *target,
+                          struct osa_options **ret_options, struct osa_error *err)
 {
     OSA_AUTO(osa_options_auto) struct osa_options *o = calloc(1, sizeof(*o));
     size_t total = 0;
@@ -160,11 +161,12 @@ enum osa_code osa_options_new(const struct osa_option_group *groups, size_t grou
     if (o == NULL || (o->slots = calloc(OSA_MAX(total, (size_t)1), sizeof(*o->slots))) == NULL)
         return osa_fail_errno(err, ENOMEM, "options");
     for (size_t g = 0; g < group_count; g++) {
+        char *fields = target != NULL ? target : groups[g].target;
         for (size_t i = 0; i < groups[g].count; i++) {
             const struct osa_option *row = &groups[g].options[i];
             assert_distinct(o, row);
             struct slot *slot = &o->slots[o->count++];
-            *slot = (struct slot){ .option = row, .field = (char *)groups[g].target + row->offset };
+            *slot = (struct slot){ .option = row, .field = fields + row->offset };
             enum osa_code code =
                 row->def == NULL ? OSA_OK
                                  : set_text(o, slot, OSA_ORIGIN_DEFAULT, row->def, row->flag, err);
@@ -175,6 +177,19 @@ enum osa_code osa_options_new(const struct osa_option_group *groups, size_t grou
     }
     *ret_options = OSA_TAKE(o);
     return OSA_OK;
+}
+
+enum osa_code osa_options_new(const struct osa_option_group *groups, size_t group_count,
+                              struct osa_options **ret_options, struct osa_error *err)
+{
+    return make(groups, group_count, /* target= */ NULL, ret_options, err);
+}
+
+enum osa_code osa_options_new_into(const struct osa_option_group *groups, size_t group_count,
+                                   void *target, struct osa_options **ret_options,
+                                   struct osa_error *err)
+{
+    return make(groups, group_count, target, ret_options, err);
 }
 
 void osa_options_free(struct osa_options *o)

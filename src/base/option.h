@@ -106,6 +106,12 @@ OSA_MUST_CHECK enum osa_code osa_options_new(const struct osa_option_group *grou
                                              size_t group_count, struct osa_options **ret_options,
                                              struct osa_error *err);
 
+/** osa_options_new_into() - osa_options_new() for groups that all fill @target, whatever theirs says */
+OSA_MUST_CHECK enum osa_code osa_options_new_into(const struct osa_option_group *groups,
+                                                  size_t group_count, void *target,
+                                                  struct osa_options **ret_options,
+                                                  struct osa_error *err);
+
 /** osa_options_free() - Also frees every string that the targets point to. NULL is fine */
 void osa_options_free(struct osa_options *options);
 
@@ -153,8 +159,16 @@ enum osa_option_origin osa_options_origin(const struct osa_options *options, con
 /** osa_option_help() - Rows of one group for --help, columns aligned for @width characters */
 void osa_option_help(const struct osa_option_group *group, unsigned width, struct osa_buf *out);
 
+/** osa_option_help_all() - All groups, an empty line between them */
+void osa_option_help_all(const struct osa_option_group *groups, size_t group_count, unsigned width,
+                         struct osa_buf *out);
+
 /** osa_option_man() - Rows of one group as man(7) source, under its title */
 void osa_option_man(const struct osa_option_group *group, struct osa_buf *out);
+
+/** osa_option_man_all() - All groups */
+void osa_option_man_all(const struct osa_option_group *groups, size_t group_count,
+                        struct osa_buf *out);
 
 /** osa_option_man_rows() - The same without the title */
 void osa_option_man_rows(const struct osa_option_group *group, struct osa_buf *out);

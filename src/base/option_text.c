@@ -87,6 +87,16 @@ void osa_option_help(const struct osa_option_group *group, unsigned width, struc
     }
 }
 
+void osa_option_help_all(const struct osa_option_group *groups, size_t group_count, unsigned width,
+                         struct osa_buf *out)
+{
+    for (size_t i = 0; i < group_count; i++) {
+        if (i > 0)
+            (void)osa_buf_addf(out, "\n");
+        osa_option_help(&groups[i], width, out);
+    }
+}
+
 void osa_man_escape(struct osa_buf *out, const char *text)
 {
     /* A period or apostrophe that begins a line is a request; \& makes it text. */
@@ -108,6 +118,13 @@ void osa_option_man(const struct osa_option_group *group, struct osa_buf *out)
 {
     (void)osa_buf_addf(out, ".SS %s\n", group->title);
     osa_option_man_rows(group, out);
+}
+
+void osa_option_man_all(const struct osa_option_group *groups, size_t group_count,
+                        struct osa_buf *out)
+{
+    for (size_t i = 0; i < group_count; i++)
+        osa_option_man(&groups[i], out);
 }
 
 void osa_option_man_rows(const struct osa_option_group *group, struct osa_buf *out)

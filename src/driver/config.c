@@ -320,12 +320,8 @@ static enum osa_code load(struct driver_config *config, int argc, const char *co
                           struct osa_error *err)
 {
     int used = 0;
-    struct osa_option_group mine[OSA_ARRAY_LEN(groups)];
-    for (size_t i = 0; i < OSA_ARRAY_LEN(groups); i++) {
-        mine[i] = groups[i];
-        mine[i].target = config;
-    }
-    enum osa_code code = osa_options_new(mine, OSA_ARRAY_LEN(mine), &config->options, err);
+    enum osa_code code =
+        osa_options_new_into(groups, OSA_ARRAY_LEN(groups), config, &config->options, err);
     if (code == OSA_OK)
         code = osa_options_flags(config->options, argc, argv, &used, err);
     if (code == OSA_OK && (config->help || config->version))
@@ -367,15 +363,10 @@ void driver_config_free(struct driver_config *config)
 
 void driver_config_help(unsigned width, struct osa_buf *out)
 {
-    for (size_t i = 0; i < OSA_ARRAY_LEN(groups); i++) {
-        if (i > 0)
-            (void)osa_buf_addf(out, "\n");
-        osa_option_help(&groups[i], width, out);
-    }
+    osa_option_help_all(groups, OSA_ARRAY_LEN(groups), width, out);
 }
 
 void driver_config_man_options(struct osa_buf *out)
 {
-    for (size_t i = 0; i < OSA_ARRAY_LEN(groups); i++)
-        osa_option_man(&groups[i], out);
+    osa_option_man_all(groups, OSA_ARRAY_LEN(groups), out);
 }
