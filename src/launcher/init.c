@@ -212,7 +212,8 @@ static void set_up(struct init *init)
     if ((init->plan->flags & SANDBOX_PLAN_NO_NEW_PRIVS) != 0 &&
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         fail(init->sock, LAUNCH_STAGE_PRIVILEGES, errno, "no_new_privs");
-    privileges_empty_bounding_set(); /* init runs no program, so that it loses nothing by it */
+    (void)
+        privileges_empty_bounding_set(); /* init runs no program, so that it loses nothing by it */
     apply_landlock(init, &ready);
     struct launcher_message head = { .type = LAUNCHER_READY };
     int fds[NETWORK_FD_COUNT];

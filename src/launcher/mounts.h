@@ -23,7 +23,7 @@
  *
  * Needs Linux 5.12: mounts are made detached and get their flags before anybody can reach them, which
  * the older calls cannot do. A kernel without is FAILED_PRECONDITION, and the level is not FULL or
- * ROOTLESS there.
+ * ROOTLESS there (launcher/rehearsal.h).
  *
  * A sandbox without a mount namespace (RESTRICTED) calls none of this.
  */

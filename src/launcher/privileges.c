@@ -71,9 +71,9 @@ static int empty_bounding_set(void)
     return 0;
 }
 
-void privileges_empty_bounding_set(void)
+int privileges_empty_bounding_set(void)
 {
-    (void)empty_bounding_set();
+    return -empty_bounding_set();
 }
 
 static bool is_among(gid_t gid, const gid_t *set, size_t count)
@@ -89,8 +89,8 @@ static enum osa_code drop_groups(const struct identity *id, struct osa_error *er
 {
     if (setgroups(id->group_count, id->groups) < 0)
         return osa_fail(err, OSA_FAILED_PRECONDITION, errno,
-                        "setgroups(%zu groups) of user %u: run the agent as root, or leave user "
-                        "and groups out",
+                        "setgroups(%zu groups) of user %u: give the agent CAP_SETGID, or run it as "
+                        "an ordinary user and leave user and groups out",
                         id->group_count, id->uid);
     gid_t seen[IDENTITY_GROUPS_MAX];
     int count = getgroups(IDENTITY_GROUPS_MAX, seen);
@@ -129,10 +129,12 @@ static enum osa_code change_ids(const struct identity *id, struct osa_error *err
     if (code != OSA_OK)
         return code;
     if (setresgid(id->gid, id->gid, id->gid) < 0)
-        return osa_fail(err, OSA_FAILED_PRECONDITION, errno, "setresgid(%u): not available here",
+        return osa_fail(err, OSA_FAILED_PRECONDITION, errno,
+                        "setresgid(%u): give the agent CAP_SETGID, or run it as an ordinary user",
                         id->gid);
     if (setresuid(id->uid, id->uid, id->uid) < 0)
-        return osa_fail(err, OSA_FAILED_PRECONDITION, errno, "setresuid(%u): not available here",
+        return osa_fail(err, OSA_FAILED_PRECONDITION, errno,
+                        "setresuid(%u): give the agent CAP_SETUID, or run it as an ordinary user",
                         id->uid);
     return check_ids(id, err);
 }

@@ -127,10 +127,10 @@ enum privileges_leftover {
 };
 
 /**
- * privileges_empty_bounding_set() - As far as the caller may; for init, whose children inherit it
+ * privileges_empty_bounding_set() - As far as the caller may; for init, whose children inherit it. Return: 0 or -errno
  * privileges_drop() makes sure of it, by a call for each capability that it still finds.
  */
-void privileges_empty_bounding_set(void);
+int privileges_empty_bounding_set(void);
 
 /**
  * privileges_drop() - Become @id with no capability in any of the five sets, for ever

@@ -2,16 +2,15 @@
 #include "launcher/probe.h"
 
 #include "base/macros.h"
-#include "launcher/namespaces.h"
 #include "launcher/plan.h"
+#include "launcher/rehearsal.h"
 
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/mount.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -23,9 +22,6 @@
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1u << 5) /* Linux 5.19 */
 #endif
-
-static const uint32_t kinds[] = { PLAN_NS_MNT, PLAN_NS_PID, PLAN_NS_NET,
-                                  PLAN_NS_IPC, PLAN_NS_UTS, PLAN_NS_CGROUP };
 
 /* Runs @attempt in a child. Return: the errno that it gave, or EIO when it did not get that far. */
 static int try_in_child(int (*attempt)(uint32_t), uint32_t arg)
@@ -41,32 +37,6 @@ static int try_in_child(int (*attempt)(uint32_t), uint32_t arg)
             return errno;
     }
     return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
-}
-
-/* A namespace that can be made but not populated is of no use, hence the fork, mount and map. */
-static int attempt_unshare(uint32_t namespaces)
-{
-    if (unshare(namespace_clone_flags(namespaces)) < 0)
-        return errno;
-    if ((namespaces & PLAN_NS_USER) != 0) {
-        int rc = namespace_map_self(getuid(), getgid());
-        if (rc < 0)
-            return -rc;
-    }
-    if ((namespaces & PLAN_NS_MNT) != 0 && mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
-        return errno;
-    return 0;
-}
-
-static int attempt_pts(uint32_t namespaces)
-{
-    int rc = attempt_unshare(namespaces);
-    if (rc != 0)
-        return rc;
-    return mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
-                 "newinstance,ptmxmode=0666") == 0
-               ? 0
-               : errno;
 }
 
 static int attempt_seccomp(uint32_t unused)
@@ -112,30 +82,38 @@ static int attempt_group_pidfd(uint32_t unused)
     return syscall(SYS_pidfd_send_signal, fd, 0, NULL, PIDFD_SIGNAL_PROCESS_GROUP) == 0 ? 0 : errno;
 }
 
+/*
+ * A user namespace gives an agent that is root nothing, for its user is still root outside; an agent
+ * that is not can make no other namespace without one. A kernel may lack cgroup namespaces.
+ */
+static void probe_sandbox(struct launcher_probe *probe)
+{
+    const uint32_t core = PLAN_NS_MNT | PLAN_NS_PID | PLAN_NS_NET | PLAN_NS_IPC | PLAN_NS_UTS |
+                          (geteuid() == 0 ? 0u : PLAN_NS_USER);
+    const uint32_t sets[] = { core | PLAN_NS_CGROUP, core };
+    struct start_report why;
+    for (unsigned i = 0; i < OSA_ARRAY_LEN(sets) && probe->namespaces == 0; i++) {
+        if (rehearse(sets[i], &why))
+            probe->namespaces = sets[i];
+    }
+    struct start_report unconfined;
+    probe->confined = probe->namespaces != 0 || rehearse(0, &unconfined);
+    if (probe->namespaces != 0)
+        return;
+    const struct start_report *told = probe->confined != 0 ? &why : &unconfined;
+    probe->stage = told->stage;
+    probe->sys_errno = told->sys_errno;
+    probe->code = told->code;
+    memcpy(probe->detail, told->detail, sizeof(probe->detail));
+}
+
 void probe_host(struct launcher_probe *ret_probe)
 {
-    struct launcher_probe probe = { 0 };
-    uint32_t all = PLAN_NS_USER;
-    for (unsigned i = 0; i < OSA_ARRAY_LEN(kinds); i++) {
-        int rc = try_in_child(attempt_unshare, kinds[i]);
-        if (rc == 0)
-            probe.namespaces_direct |= kinds[i];
-        else if (probe.direct_errno == 0)
-            probe.direct_errno = rc;
-    }
-    probe.user_errno = try_in_child(attempt_unshare, PLAN_NS_USER);
-    for (unsigned i = 0; i < OSA_ARRAY_LEN(kinds) && probe.user_errno == 0; i++) {
-        if (try_in_child(attempt_unshare, PLAN_NS_USER | kinds[i]) == 0)
-            all |= kinds[i];
-    }
-    probe.namespaces_user = probe.user_errno == 0 ? all : 0;
-    probe.private_pts =
-        try_in_child(attempt_pts, PLAN_NS_MNT) == 0 ||
-        (probe.user_errno == 0 && try_in_child(attempt_pts, PLAN_NS_USER | PLAN_NS_MNT) == 0);
+    memset(ret_probe, 0, sizeof(*ret_probe));
+    probe_sandbox(ret_probe);
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    probe.landlock_abi = abi > 0 ? (uint32_t)abi : 0;
-    probe.seccomp = try_in_child(attempt_seccomp, 0) == 0;
-    probe.seccomp_flags = find_listener_flags();
-    probe.group_pidfd = try_in_child(attempt_group_pidfd, 0) == 0;
-    *ret_probe = probe;
+    ret_probe->landlock_abi = abi > 0 ? (uint32_t)abi : 0;
+    ret_probe->seccomp = try_in_child(attempt_seccomp, 0) == 0;
+    ret_probe->seccomp_flags = find_listener_flags();
+    ret_probe->group_pidfd = try_in_child(attempt_group_pidfd, 0) == 0;
 }

@@ -88,17 +88,25 @@ struct launcher_message {
     uint32_t code;
 };
 
-/* Body of PROBED: what this host lets the launcher do. Bits are PLAN_NS_*. */
+/* What a start that failed left to say, as body of FAILED after the head: one NUL-terminated text. */
+#define LAUNCHER_DETAIL_MAX 512
+
+/*
+ * Body of PROBED: what this host lets the launcher do. stage to detail are as in FAILED: why no
+ * process can be confined; else why @namespaces is 0.
+ */
 struct launcher_probe {
-    uint32_t namespaces_direct; /* made with the privileges that the agent has */
-    uint32_t namespaces_user;   /* made inside a new user namespace; has PLAN_NS_USER */
-    int32_t user_errno;         /* why no user namespace; 0: they can be made */
-    int32_t direct_errno;       /* why the first refused namespace was refused */
+    uint32_t confined; /* 1: a process can be, with namespaces or without */
+    uint32_t
+        namespaces; /* PLAN_NS_* of a sandbox that was built as a whole, to see; 0: none could be */
+    uint32_t stage;
+    int32_t sys_errno;
+    uint32_t code;
     uint32_t landlock_abi;
     uint32_t seccomp;       /* 1: filters can be loaded */
     uint32_t group_pidfd;   /* 1: pidfd_send_signal reaches process groups (Linux 6.9) */
-    uint32_t private_pts;   /* 1: devpts can be mounted in a new namespace */
     uint32_t seccomp_flags; /* of seccomp(2), for a filter that notifies; 0: none can */
+    char detail[LAUNCHER_DETAIL_MAX];
 };
 
 /*
@@ -183,9 +191,6 @@ struct copy_report {
     uint32_t at_path; /* 1: the copy's own path is at fault */
     char text[512];   /* NUL-terminated */
 };
-
-/* What a start that failed left to say, as body of FAILED after the head: one NUL-terminated text. */
-#define LAUNCHER_DETAIL_MAX 512
 
 /** launch_stage_name() - "exec" for LAUNCH_STAGE_EXEC. Return: a constant; "unknown" for other numbers */
 const char *launch_stage_name(uint32_t stage);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A kernel with one system call less, for each call that sandboxes are made of: the call answers
- * ENOSYS to the launcher and the agent's side alike. Whatever is missing, there are two good answers:
- * a refusal that says something, or a sandbox in which all that its isolation claims is true.
+ * ENOSYS to the launcher and the agent's side alike. Then an agent that is root with one capability
+ * less, as containers have it. Whatever is missing, there are two good answers: a refusal that says
+ * something, or a sandbox in which all that its isolation claims is true. Where a capability is
+ * missing the refusal has to come from the probe: what GetInfo claims can be had.
  *
- *   process_without LEVEL          tries each call, in a process of its own, and prints the table
- *   process_without LEVEL NUMBER   runs without that call
+ *   process_without LEVEL          tries each, in a process of its own, and prints the table
+ *   process_without LEVEL NUMBER   runs without that call, or from CAPABILITY on, capability
  */
 #include "process_fixture.h"
 
@@ -13,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -69,6 +72,27 @@ static const struct {
     CALL(waitid),
 };
 
+#define CAPABILITY 10000
+static const struct {
+    const char *name;
+    int number;
+} capabilities[] = {
+    { "CAP_CHOWN", CAP_CHOWN },
+    { "CAP_DAC_OVERRIDE", CAP_DAC_OVERRIDE },
+    { "CAP_FOWNER", CAP_FOWNER },
+    { "CAP_KILL", CAP_KILL },
+    { "CAP_MKNOD", CAP_MKNOD },
+    { "CAP_NET_ADMIN", CAP_NET_ADMIN },
+    { "CAP_NET_BIND_SERVICE", CAP_NET_BIND_SERVICE },
+    { "CAP_SETGID", CAP_SETGID },
+    { "CAP_SETPCAP", CAP_SETPCAP },
+    { "CAP_SETUID", CAP_SETUID },
+    { "CAP_SYS_ADMIN", CAP_SYS_ADMIN },
+    { "CAP_SYS_CHROOT", CAP_SYS_CHROOT },
+    { "CAP_SYS_PTRACE", CAP_SYS_PTRACE },
+    { "CAP_SYS_RESOURCE", CAP_SYS_RESOURCE },
+};
+
 static char secret[] = "/var/tmp/osa-without-XXXXXX";
 static char program[4096];
 static const char *level_name;
@@ -89,6 +113,20 @@ static int take_away(int number)
     if (geteuid() != 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -errno;
     return number < 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0 ? 0 : -errno;
+}
+
+/* From the bounding set as well, from which a program that root runs would get it again. */
+static int take_capability_away(int cap)
+{
+    struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct words[_LINUX_CAPABILITY_U32S_3];
+    const uint32_t bit = CAP_TO_MASK((unsigned)cap);
+    if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 || syscall(SYS_capget, &head, words) < 0)
+        return -errno;
+    words[CAP_TO_INDEX(cap)].effective &= ~bit;
+    words[CAP_TO_INDEX(cap)].permitted &= ~bit;
+    words[CAP_TO_INDEX(cap)].inheritable &= ~bit;
+    return syscall(SYS_capset, &head, words) == 0 ? 0 : -errno;
 }
 
 /* The last line of the output is the row's end. */
@@ -113,7 +151,8 @@ static const char *find_lie(const struct isolation *isolation, const char *seen)
 {
     unsigned long pid = strtoul(seen, NULL, 10);
     /* Without CAP_SETPCAP the bounding set stays, and no_new_privs makes it moot. */
-    bool all = geteuid() == 0 || (isolation->namespaces & NAMESPACE_USER) != 0;
+    bool all = isolation->level > ISOLATION_RESTRICTED ||
+               (geteuid() == 0 && prctl(PR_CAPBSET_READ, CAP_SETPCAP) == 1);
     if (strstr(seen, "NoNewPrivs:\t1") == NULL ||
         strstr(seen, "CapEff:\t0000000000000000") == NULL ||
         (all && strstr(seen, "CapBnd:\t0000000000000000") == NULL))
@@ -161,9 +200,10 @@ static int run_without(int number)
     struct osa_error err = { 0 };
     struct box box;
     (void)alarm(100); /* a hang is a wrong answer */
-    int failed = take_away(number);
+    int failed =
+        number >= CAPABILITY ? take_capability_away(number - CAPABILITY) : take_away(number);
     if (failed != 0)
-        answer(false, "the call cannot be taken away", strerror(-failed));
+        answer(false, "it cannot be taken away", strerror(-failed));
     if (fixture_try_open(&err) != OSA_OK)
         refuse(&err);
     const struct backend_info *info = fixture_backend()->ops->info(fixture_backend());
@@ -207,6 +247,11 @@ static int run_self(int number, char *ret_line, size_t size)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+static bool starts_with(const char *line, const char *start)
+{
+    return strncmp(line, start, strlen(start)) == 0;
+}
+
 static void one_call_missing(void **state)
 {
     (void)state;
@@ -215,9 +260,34 @@ static void one_call_missing(void **state)
     for (unsigned i = 0; i < OSA_ARRAY_LEN(calls); i++) {
         char line[400];
         int status = run_self(calls[i].number, line, sizeof(line));
-        bool control = calls[i].number >= 0 || strncmp(line, "runs:", 5) == 0;
+        bool control = calls[i].number >= 0 || starts_with(line, "runs:");
         bool good = status == 0 && control;
         print_message("%-24s %.150s%s\n", calls[i].name, line, good ? "" : "  <-- WRONG");
+        wrong += !good;
+    }
+    assert_int_equal(wrong, 0);
+}
+
+static void one_capability_missing(void **state)
+{
+    (void)state;
+    unsigned wrong = 0;
+    if (strcmp(level_name, "full") != 0)
+        skip(); /* there are none to take away */
+    print_message("one capability missing, at level %s\n", level_name);
+    for (unsigned i = 0; i < OSA_ARRAY_LEN(capabilities); i++) {
+        char line[400];
+        int status = run_self(CAPABILITY + capabilities[i].number, line, sizeof(line));
+        bool good =
+            status == 0 && (starts_with(line, "runs:") || starts_with(line, "not available:"));
+        if (capabilities[i].number == CAP_NET_ADMIN)
+            good = good && strstr(line, "runs: level 1") != NULL &&
+                   strstr(line, "level full is out of reach: network: lo") != NULL;
+        if (capabilities[i].number == CAP_KILL)
+            good = good && strstr(line, "give the agent CAP_KILL") != NULL;
+        if (capabilities[i].number == CAP_SETUID)
+            good = good && strstr(line, "no process can be confined: user: setresuid") != NULL;
+        print_message("%-24s %.150s%s\n", capabilities[i].name, line, good ? "" : "  <-- WRONG");
         wrong += !good;
     }
     assert_int_equal(wrong, 0);
@@ -240,7 +310,8 @@ static int remove_secret(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(one_call_missing) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(one_call_missing),
+                                        cmocka_unit_test(one_capability_missing) };
     level_name = argc > 1 ? argv[1] : "restricted";
     if (!fixture_level(argc, argv))
         return 77;

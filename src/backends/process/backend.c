@@ -69,40 +69,62 @@ static void on_zygote_lost(struct channel *channel, const char *reason)
     }
 }
 
-#define NAMESPACES_CORE                                                                            \
-    (NAMESPACE_MNT | NAMESPACE_PID | NAMESPACE_NET | NAMESPACE_IPC | NAMESPACE_UTS)
+/* What the launcher gave as reason in its probe. */
+static void probe_error(const struct launcher_probe *probe, struct osa_error *ret)
+{
+    const struct launcher_message head = { .stage = probe->stage,
+                                           .sys_errno = probe->sys_errno,
+                                           .code = probe->code };
+    stage_error(&head, probe->detail, ret);
+}
 
 /*
- * The level that holds here whole, from what the launcher could do. FULL means that the agent is
- * root and may change users; an agent that is root without the right to make namespaces gains
- * nothing from a user namespace, for its user is still root outside.
+ * The level that holds here whole, for the launcher has built such a sandbox. FULL means that the
+ * agent is root and may change users. What keeps it from more than RESTRICTED stands in the info,
+ * and so in every reply; that the operator wanted no more does not.
  */
-static enum isolation_level probe_level(const struct process_backend *b, enum isolation_level max,
-                                        unsigned *ret_namespaces)
+static void choose_level(struct process_backend *b, enum isolation_level max)
 {
-    const struct launcher_probe *probe = &b->probe;
-    if (max == ISOLATION_ANY)
-        max = ISOLATION_FULL;
-    *ret_namespaces = 0;
-    if (geteuid() == 0) {
-        if (max < ISOLATION_FULL || (probe->namespaces_direct & NAMESPACES_CORE) != NAMESPACES_CORE)
-            return ISOLATION_RESTRICTED;
-        *ret_namespaces = probe->namespaces_direct;
-        return ISOLATION_FULL;
+    struct isolation *isolation = &b->info.isolation;
+    const enum isolation_level best = geteuid() == 0 ? ISOLATION_FULL : ISOLATION_ROOTLESS;
+    isolation->level = ISOLATION_RESTRICTED;
+    if (max != ISOLATION_ANY && max < best)
+        return;
+    if (b->probe.namespaces != 0) {
+        isolation->level = best;
+        isolation->namespaces = b->probe.namespaces;
+        return;
     }
-    const unsigned needed = NAMESPACES_CORE | NAMESPACE_USER;
-    if (max < ISOLATION_ROOTLESS || (probe->namespaces_user & needed) != needed)
-        return ISOLATION_RESTRICTED;
-    *ret_namespaces = probe->namespaces_user;
-    return ISOLATION_ROOTLESS;
+    struct osa_error why;
+    char sentence[256];
+    probe_error(&b->probe, &why);
+    (void)snprintf(sentence, sizeof(sentence), "level %s is out of reach: %.200s",
+                   best == ISOLATION_FULL ? "full" : "rootless", why.text);
+    isolation_add_degraded(isolation, sentence);
+}
+
+/* Return: false, with the reason in the info, where every start would be refused. */
+static bool can_confine(struct process_backend *b)
+{
+    struct backend_info *info = &b->info;
+    struct osa_error why;
+    if (b->probe.confined == 0) {
+        probe_error(&b->probe, &why);
+        (void)snprintf(info->reason, sizeof(info->reason), "no process can be confined: %.200s",
+                       why.text);
+    } else if (b->probe.seccomp == 0) {
+        (void)snprintf(info->reason, sizeof(info->reason),
+                       "this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)");
+    }
+    return info->reason[0] == '\0';
 }
 
 static void fill_info(struct process_backend *b, enum isolation_level max)
 {
     struct backend_info *info = &b->info;
-    info->available = true;
+    info->available = can_confine(b);
     struct isolation *isolation = &info->isolation;
-    isolation->level = probe_level(b, max, &isolation->namespaces);
+    choose_level(b, max);
     isolation->no_new_privs = true;
     isolation->capabilities_dropped = true;
     isolation->landlock_abi = OSA_MIN(b->probe.landlock_abi, LANDLOCK_NEWEST_ABI);
