@@ -82,9 +82,31 @@ OSA_MUST_CHECK enum osa_code osa_run_file_helper(int fd, const struct osa_child_
                                                  struct osa_error *err);
 
 /**
+ * osa_run_file_ended() - Say how what we ran has ended, for whoever was not there
+ * @fd:     from osa_run_file_take()
+ * @status: 0 to 255
+ */
+OSA_MUST_CHECK enum osa_code osa_run_file_ended(int fd, int status, struct osa_error *err);
+
+/**
+ * struct osa_run_report - What a run file says
+ * @self, @helper: pid 0 when it names none
+ * @status: from osa_run_file_ended(); -1 when nothing was said
+ */
+struct osa_run_report {
+    struct osa_child_mark self;
+    struct osa_child_mark helper;
+    int status;
+};
+
+/**
  * osa_run_file_read() - Who runs?
- * @ret_self, @ret_helper: as in the file; pid 0 when it names none
  * Return: true when somebody holds the lock. False: nobody does, but the helper may still run.
  */
-bool osa_run_file_read(const char *path, struct osa_child_mark *ret_self,
-                       struct osa_child_mark *ret_helper);
+bool osa_run_file_read(const char *path, struct osa_run_report *ret_report);
+
+/**
+ * osa_run_file_forget() - What the last one said does not count any more
+ * Nothing happens while somebody holds the lock. The file stays: without it, two could run.
+ */
+void osa_run_file_forget(const char *path);

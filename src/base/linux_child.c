@@ -177,6 +177,16 @@ enum osa_code osa_run_file_helper(int fd, const struct osa_child_mark *helper,
     return write_marks(fd, helper, err);
 }
 
+enum osa_code osa_run_file_ended(int fd, int status, struct osa_error *err)
+{
+    char text[32];
+    int len = snprintf(text, sizeof(text), "ended %d\n", status);
+    off_t end = lseek(fd, 0, SEEK_END);
+    if (end < 0 || pwrite(fd, text, (size_t)len, end) != len)
+        return osa_fail_errno(err, errno, "run file cannot be written");
+    return OSA_OK;
+}
+
 /* "NAME PID START" at the beginning of @line. */
 static struct osa_child_mark parse_mark(const char *line, const char *name)
 {
@@ -191,17 +201,40 @@ static struct osa_child_mark parse_mark(const char *line, const char *name)
     return (struct osa_child_mark){ (pid_t)pid, start };
 }
 
-bool osa_run_file_read(const char *path, struct osa_child_mark *ret_self,
-                       struct osa_child_mark *ret_helper)
+/* "ended STATUS", the third line. */
+static int parse_status(const char *line)
+{
+    static const char name[] = "ended ";
+    if (line == NULL || strncmp(line, name, sizeof(name) - 1) != 0)
+        return -1;
+    char *end;
+    long status = strtol(line + sizeof(name) - 1, &end, 10);
+    return *end == '\n' && status >= 0 && status <= 255 ? (int)status : -1;
+}
+
+static const char *next_line(const char *line)
+{
+    const char *end = line != NULL ? strchr(line, '\n') : NULL;
+    return end != NULL ? end + 1 : NULL;
+}
+
+bool osa_run_file_read(const char *path, struct osa_run_report *ret_report)
 {
     OSA_AUTO(osa_free) char *text = NULL;
-    *ret_self = (struct osa_child_mark){ 0 };
-    *ret_helper = (struct osa_child_mark){ 0 };
+    *ret_report = (struct osa_run_report){ .status = -1 };
     OSA_AUTO(osa_close_fd) int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 || osa_read_file(AT_FDCWD, path, RUN_FILE_BYTES, &text, NULL, NULL) != OSA_OK)
         return false;
-    const char *second = strchr(text, '\n');
-    *ret_self = parse_mark(text, "self ");
-    *ret_helper = parse_mark(second != NULL ? second + 1 : NULL, "helper ");
+    const char *second = next_line(text);
+    ret_report->self = parse_mark(text, "self ");
+    ret_report->helper = parse_mark(second, "helper ");
+    ret_report->status = parse_status(next_line(second));
     return flock(fd, LOCK_SH | LOCK_NB) < 0;
+}
+
+void osa_run_file_forget(const char *path)
+{
+    OSA_AUTO(osa_close_fd) int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        (void)ftruncate(fd, 0);
 }

@@ -94,10 +94,15 @@ static void finish(struct agent_link *link)
     link->ended(link, link->status);
 }
 
+static bool is_same(const struct osa_child_mark *a, const struct osa_child_mark *b)
+{
+    return a->pid == b->pid && a->start == b->start;
+}
+
 /* Not it, but another agent of the same sandbox holds the run file: that one is the sandbox's. */
 static bool switch_to(struct agent_link *link, const struct osa_child_mark *other)
 {
-    if (other->pid == link->mark.pid && other->start == link->mark.start)
+    if (is_same(other, &link->mark))
         return false;
     osa_log(OSA_LOG_WARN, "driver", "another agent serves this sandbox already; it is adopted",
             OSA_I("pid", other->pid), OSA_S("socket", link->socket));
@@ -109,8 +114,7 @@ static bool switch_to(struct agent_link *link, const struct osa_child_mark *othe
 static void on_process_end(struct osa_source *source, unsigned events)
 {
     struct agent_link *link = OSA_CONTAINER_OF(source, struct agent_link, process);
-    struct osa_child_mark self;
-    struct osa_child_mark helper;
+    struct osa_run_report report;
     (void)events;
     unwatch(link);
     if (link->helper) {
@@ -118,14 +122,16 @@ static void on_process_end(struct osa_source *source, unsigned events)
         return;
     }
     link->status = link->child ? osa_child_reap(link->mark.pid) : -1;
-    if (osa_run_file_read(link->run_file, &self, &helper) && switch_to(link, &self)) {
+    if (osa_run_file_read(link->run_file, &report) && switch_to(link, &report.self)) {
         watch_process(link);
         return;
     }
+    if (is_same(&report.self, &link->mark))
+        link->main_status = report.status;
     /* What it ran is killed by its helper, whose end says that this has been done. */
     link->helper = true;
     link->state = AGENT_ENDING;
-    link->process.fd = osa_child_open(&helper);
+    link->process.fd = osa_child_open(&report.helper);
     if (link->process.fd < 0 ||
         osa_source_add(link->loop, &link->process, OSA_READ, NULL) != OSA_OK)
         finish(link);
@@ -154,6 +160,7 @@ void agent_link_init(struct agent_link *link, struct osa_loop *loop, const char 
                      const char *socket)
 {
     link->state = AGENT_NONE;
+    link->main_status = -1;
     link->loop = loop;
     link->process = (struct osa_source){ .fd = -1, .ready = on_process_end };
     link->release.run = on_release;
@@ -177,6 +184,7 @@ enum osa_code agent_link_start(struct agent_link *link, const struct osa_child_s
     (void)osa_child_mark_of(pid, &link->mark); /* not reaped yet, so it is there */
     link->child = true;
     link->status = -1;
+    link->main_status = -1;
     link->state = AGENT_STARTING;
     watch_process(link);
     return OSA_OK;
@@ -184,11 +192,13 @@ enum osa_code agent_link_start(struct agent_link *link, const struct osa_child_s
 
 bool agent_link_adopt(struct agent_link *link)
 {
-    struct osa_child_mark helper;
+    struct osa_run_report report;
     struct osa_error err = { 0 };
-    bool runs = osa_run_file_read(link->run_file, &link->mark, &helper);
-    if (!runs && !osa_child_alive(&helper))
+    bool runs = osa_run_file_read(link->run_file, &report);
+    link->main_status = report.status;
+    if (!runs && !osa_child_alive(&report.helper))
         return false;
+    link->mark = report.self;
     link->child = false;
     link->status = -1;
     link->state = AGENT_STARTING;

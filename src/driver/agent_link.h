@@ -22,12 +22,14 @@ enum agent_link_state { AGENT_NONE, AGENT_STARTING, AGENT_SERVING, AGENT_ENDING 
  * @ended: it and all that it ran are gone. Never called from inside a function of this header. @status: as waitpid(2) gives it; -1: it was not our child,
  *         so nobody knows. The link is AGENT_NONE again and may be started from here
  * @state: for others to read
+ * @main_status: as the agent said that its main process ended; -1: it has not said so. Likewise
  * The rest is private.
  */
 struct agent_link {
     void (*ready)(struct agent_link *self, const Openshell__Agent__V1__GetInfoResponse *info);
     void (*ended)(struct agent_link *self, int status);
     enum agent_link_state state;
+    int main_status;
 
     struct osa_loop *loop;
     char run_file[PATH_MAX];
@@ -59,7 +61,8 @@ agent_link_start(struct agent_link *link, const struct osa_child_spec *spec, str
 
 /**
  * agent_link_adopt() - Find one that runs already, or what is left of one
- * Return: true when `ended` will follow, and `ready` if it serves; false: there is nothing.
+ * Return: true when `ended` will follow, and `ready` if it serves; false: there is nothing, but
+ * main_status may tell of the last one.
  */
 bool agent_link_adopt(struct agent_link *link);
 

@@ -13,6 +13,7 @@
 #define DELETE_GRACE_NS (5 * OSA_NS_PER_SEC)
 /* Of an agent whose sandbox the gateway does not know; agent/gateway/front.h. */
 #define AGENT_SIGNAL_UNKNOWN SIGUSR2
+#define LOST_UNSEEN "its agent ended while no driver ran, and the sandbox with it"
 #define CLEAR_RETRY_NS (2 * OSA_NS_PER_SEC)
 
 static void proceed(struct box *box);
@@ -113,12 +114,24 @@ static bool is_nobodys(const struct box *box, int status)
            WTERMSIG(status) == AGENT_SIGNAL_UNKNOWN;
 }
 
+static void fail_by_main_status(struct box *box)
+{
+    char message[64];
+    (void)snprintf(message, sizeof(message), "its main process ended with status %d",
+                   box->link.main_status);
+    fail(box, "ProcessExited", message);
+}
+
+/* A short main process can be over before its agent was asked whether it serves, so what the agent
+ * wrote down counts first. */
 static void fail_by_status(struct box *box, int status, bool was_running)
 {
     char message[512];
     char words[320];
     launch_last_words(box, words, sizeof(words));
-    if (box->timed_out) {
+    if (box->link.main_status >= 0) {
+        fail_by_main_status(box);
+    } else if (box->timed_out) {
         (void)snprintf(message, sizeof(message), "its agent did not serve in time; %s", words);
         fail(box, "StartTimeout", message);
     } else if (!was_running) {
@@ -126,16 +139,16 @@ static void fail_by_status(struct box *box, int status, bool was_running)
                        words[0] != '\0' ? words : "its agent ended without a word");
         fail(box, "StartFailed", message);
     } else if (status < 0) {
-        fail(box, "ProcessExited", "its agent ended while no driver ran");
+        fail(box, "AgentLost", LOST_UNSEEN);
     } else if (WIFSIGNALED(status)) {
         (void)snprintf(message, sizeof(message),
                        "its agent was killed by signal %d, and the sandbox with it",
                        WTERMSIG(status));
         fail(box, "AgentLost", message);
     } else {
-        (void)snprintf(message, sizeof(message), "its main process ended with status %d",
-                       WEXITSTATUS(status));
-        fail(box, "ProcessExited", message);
+        (void)snprintf(message, sizeof(message), "its agent ended with status %d; %s",
+                       WEXITSTATUS(status), words);
+        fail(box, "AgentLost", message);
     }
 }
 
@@ -297,6 +310,8 @@ enum osa_code box_start(struct box *box, struct osa_error *err)
                        err) != OSA_OK)
         return err->code;
     struct record before = box->record;
+    if (!has_agent(box))
+        osa_run_file_forget(box->link.run_file); /* else a restart would take its end for ours */
     box->record.wanted = WANTED_RUN;
     box->record.served = false;
     set_failure(box, "", "");
@@ -383,8 +398,10 @@ enum osa_code box_adopt(struct driver *driver, const char *id, struct record *re
                           osa_deadline_after(driver->config->start_timeout_ns));
     } else if (box->record.wanted == WANTED_RUN && box->record.failed_reason[0] != '\0') {
         box->state = BOX_FAILED;
+    } else if (box->record.wanted == WANTED_RUN && box->link.main_status >= 0) {
+        fail_by_main_status(box);
     } else if (box->record.wanted == WANTED_RUN && box->record.served) {
-        fail(box, "AgentLost", "its agent ended while no driver ran, and the sandbox with it");
+        fail(box, "AgentLost", LOST_UNSEEN);
     } else {
         proceed(box);
     }

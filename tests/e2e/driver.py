@@ -431,8 +431,42 @@ class Deaths(WithDriver):
         self.driver.kill()
         os.kill(pid, signal.SIGKILL)
         self.driver.start()
-        harness.wait_until(lambda: ready(self.driver.get(sandbox))[1] in ("AgentLost", "ProcessExited"),
+        harness.wait_until(lambda: ready(self.driver.get(sandbox))[1] == "AgentLost",
                            "the next driver has seen it")
+
+    def ended(self, sandbox):
+        harness.wait_until(lambda: ready(self.driver.get(sandbox))[1] not in ("Starting", "BackendReady"),
+                           "the driver has seen the end")
+        return ready(self.driver.get(sandbox))[1:]
+
+    def test_of_a_main_process_that_is_quick(self):
+        """Over before the driver has asked the agent: an end of it all the same, no failed start."""
+        for status in (0, 3, 137):
+            sandbox = self.double.add()
+            self.driver.create(sandbox, "/bin/sh", "-c", "kill -9 $$" if status == 137 else
+                               f"exit {status}")
+            self.assertEqual(self.ended(sandbox),
+                             ("ProcessExited", f"its main process ended with status {status}"))
+
+    def test_of_a_main_process_while_no_driver_runs(self):
+        sandbox = self.created("/bin/sh", "-c", "read x; exit 6")
+        self.runs(sandbox)
+        self.driver.channel.close()
+        self.driver.kill()
+        listener = self.double.port_for(sandbox, ssh=gateway_double.gate.SshRelayTarget())
+        self.double.ssh(sandbox, "-s", "sandbox@127.0.0.1", "openshell-main", input=b"a line\n")
+        listener.close()
+        harness.wait_until(lambda: not self.driver.agents(sandbox), "its agent has ended")
+        self.driver.start()
+        expected = ("ProcessExited", "its main process ended with status 6")
+        self.assertEqual(self.ended(sandbox), expected)
+        self.driver.again()
+        self.assertEqual(self.ended(sandbox), expected)
+        self.driver.start_sandbox(sandbox)  # what it said then counts for no later start
+        wait_ready(sandbox)
+        self.runs(sandbox)
+        self.driver.again()
+        self.runs(sandbox)
 
     def test_of_the_gateway(self):
         sandbox = self.created()

@@ -152,7 +152,9 @@ class Double(OpenShellServicer):
 
     def ReportMainProcessExit(self, request, context):
         sandbox = self.caller(context, request.sandbox_id)
-        if not sandbox.sessions or request.instance_id != sandbox.sessions[-1].instance_id:
+        # An end so early that there was no session yet is taken, one of an instance before is not.
+        if request.instance_id in [s.instance_id for s in sandbox.sessions] and \
+                request.instance_id != sandbox.sessions[-1].instance_id:
             self.complain(f"exit of another instance: {request.instance_id}")
         sandbox.exit = request.exit_code
         return gate.ReportMainProcessExitResponse()

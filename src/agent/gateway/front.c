@@ -41,6 +41,16 @@ static void finish(struct gateway *gateway)
     program_end(&gateway->program);
 }
 
+/* For whoever starts agents and has not asked this one in time, or was not there. */
+static void tell_outcome(const struct gateway *gateway)
+{
+    struct osa_error err = { 0 };
+    if (gateway->run_fd >= 0 &&
+        osa_run_file_ended(gateway->run_fd, gateway->status, &err) != OSA_OK)
+        osa_log_error(OSA_LOG_WARN, "gateway", "who started this agent is not told of the end",
+                      &err);
+}
+
 static void on_main_exit(struct process_waiter *waiter, struct process *process)
 {
     struct gateway *gateway = OSA_CONTAINER_OF(waiter, struct gateway, main_exit);
@@ -48,6 +58,8 @@ static void on_main_exit(struct process_waiter *waiter, struct process *process)
     gateway->status = workload_status(&process->exit);
     osa_log(OSA_LOG_INFO, "gateway", "the main process has ended",
             OSA_I("status", gateway->status));
+    if (gateway->program.terms == 0)
+        tell_outcome(gateway);
     /* Who stops a sandbox knows that it ends; the gateway would take the report for a failure. */
     if (gateway->channel == NULL || gateway->finishing || gateway->program.terms > 0) {
         finish(gateway);

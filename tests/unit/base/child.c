@@ -137,50 +137,87 @@ static void test_run_file(void **state)
 {
     (void)state;
     struct osa_child_mark self;
-    struct osa_child_mark read_self;
-    struct osa_child_mark read_helper;
+    struct osa_run_report report;
     struct osa_child_mark helper = { 4000000, 77 };
     struct osa_error err = { 0 };
     int fd = -1;
     int second = -1;
-    assert_false(osa_run_file_read(run_file, &read_self, &read_helper));
-    assert_int_equal(read_self.pid, 0);
+    assert_false(osa_run_file_read(run_file, &report));
+    assert_int_equal(report.self.pid, 0);
+    assert_int_equal(report.status, -1);
     assert_int_equal(osa_run_file_take(run_file, &fd, &err), OSA_OK);
-    assert_true(osa_run_file_read(run_file, &read_self, &read_helper));
-    assert_int_equal(read_helper.pid, 0);
+    assert_true(osa_run_file_read(run_file, &report));
+    assert_int_equal(report.helper.pid, 0);
     assert_int_equal(osa_run_file_helper(fd, &helper, &err), OSA_OK);
     assert_true(osa_child_mark_of(getpid(), &self));
-    assert_true(osa_run_file_read(run_file, &read_self, &read_helper));
-    assert_int_equal(read_self.pid, getpid());
-    assert_int_equal(read_self.start, self.start);
-    assert_int_equal(read_helper.pid, 4000000);
-    assert_int_equal(read_helper.start, 77);
+    assert_true(osa_run_file_read(run_file, &report));
+    assert_int_equal(report.self.pid, getpid());
+    assert_int_equal(report.self.start, self.start);
+    assert_int_equal(report.helper.pid, 4000000);
+    assert_int_equal(report.helper.start, 77);
     assert_int_equal(osa_run_file_take(run_file, &second, &err), OSA_FAILED_PRECONDITION);
     assert_non_null(strstr(err.text, "is locked: another process runs already"));
     (void)close(fd);
-    assert_false(osa_run_file_read(run_file, &read_self, &read_helper));
-    assert_int_equal(read_helper.pid, 4000000); /* still to be waited for */
+    assert_false(osa_run_file_read(run_file, &report));
+    assert_int_equal(report.helper.pid, 4000000); /* still to be waited for */
     assert_int_equal(osa_run_file_take(run_file, &fd, &err), OSA_OK);
-    assert_true(osa_run_file_read(run_file, &read_self, &read_helper));
-    assert_int_equal(read_helper.pid, 0);
+    assert_true(osa_run_file_read(run_file, &report));
+    assert_int_equal(report.helper.pid, 0);
+    (void)close(fd);
+}
+
+static void test_run_file_tells_the_end(void **state)
+{
+    (void)state;
+    struct osa_run_report report;
+    struct osa_child_mark helper = { 4000000, 77 };
+    struct osa_error err = { 0 };
+    int fd = -1;
+    assert_int_equal(osa_run_file_take(run_file, &fd, &err), OSA_OK);
+    assert_int_equal(osa_run_file_helper(fd, &helper, &err), OSA_OK);
+    assert_int_equal(osa_run_file_ended(fd, 143, &err), OSA_OK);
+    osa_run_file_forget(run_file); /* somebody holds it */
+    assert_true(osa_run_file_read(run_file, &report));
+    assert_int_equal(report.status, 143);
+    (void)close(fd);
+    assert_false(osa_run_file_read(run_file, &report));
+    assert_int_equal(report.status, 143);
+    assert_int_equal(report.helper.pid, 4000000);
+    osa_run_file_forget(run_file);
+    assert_false(osa_run_file_read(run_file, &report));
+    assert_int_equal(report.status, -1);
+    assert_int_equal(report.self.pid, 0);
+    assert_int_equal(osa_run_file_take(run_file, &fd, &err), OSA_OK);
+    assert_int_equal(osa_run_file_ended(fd, 0, &err), OSA_OK);
+    (void)close(fd);
+    assert_int_equal(osa_run_file_take(run_file, &fd, &err), OSA_OK);
+    assert_true(osa_run_file_read(run_file, &report));
+    assert_int_equal(report.status, -1); /* the next one's end is its own */
     (void)close(fd);
 }
 
 static void test_run_file_of_nonsense(void **state)
 {
     (void)state;
-    static const char *const texts[] = { "",           "self",
-                                         "self x 1\n", "self -4 1\nhelper 1",
-                                         "self 12",    "helper 1 1\nself 1 1\n" };
-    struct osa_child_mark self;
-    struct osa_child_mark helper;
+    static const char *const texts[] = { "",
+                                         "self",
+                                         "self x 1\n",
+                                         "self -4 1\nhelper 1",
+                                         "self 12",
+                                         "helper 1 1\nself 1 1\n",
+                                         "ended 1\n",
+                                         "self\nhelper\nended -1\n",
+                                         "self\nhelper\nended 256\n",
+                                         "self\nhelper\nended 7" };
+    struct osa_run_report report;
     for (size_t i = 0; i < OSA_ARRAY_LEN(texts); i++) {
         int fd = open(run_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
         assert_int_equal(osa_write_all(fd, texts[i], strlen(texts[i])), 0);
         (void)close(fd);
-        assert_false(osa_run_file_read(run_file, &self, &helper));
-        assert_int_equal(self.pid, 0);
-        assert_int_equal(helper.pid, 0);
+        assert_false(osa_run_file_read(run_file, &report));
+        assert_int_equal(report.self.pid, 0);
+        assert_int_equal(report.helper.pid, 0);
+        assert_int_equal(report.status, -1);
     }
 }
 
@@ -192,6 +229,7 @@ int main(void)
         cmocka_unit_test(test_another_process_with_the_number),
         cmocka_unit_test(test_program_that_is_missing),
         cmocka_unit_test(test_run_file),
+        cmocka_unit_test(test_run_file_tells_the_end),
         cmocka_unit_test(test_run_file_of_nonsense),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
