@@ -276,6 +276,7 @@ enum osa_code egress_open(struct sandbox *sandbox, const struct policy_document 
                                             .limits = choose_limits(),
                                             .authority = authority,
                                             .trust = agent->trust,
+                                            .providers = sandbox->request->providers,
                                             .fds = { door.fds[0], door.fds[1] } };
         fill_environment(egress, &door);
         if (authority != NULL)

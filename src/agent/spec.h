@@ -55,11 +55,14 @@ struct spec_idempotency {
     uint8_t digest[32];
 };
 
+struct provider_env;
+
 /**
  * struct sandbox_request - CreateSandbox, or the sandbox half of a Spawn without one
  * @arena:  holds this struct itself and all that it points to
  * @id:     "" for one that the agent makes
  * @policy: owned reference; NULL for the agent's default
+ * @providers: what its proxy may exchange placeholders for; borrowed, outlives the sandbox; NULL
  * @idle_timeout_ns: 0 for none
  */
 struct sandbox_request {
@@ -69,6 +72,7 @@ struct sandbox_request {
     const char *image;
     const char *root;
     const struct policy_document *policy;
+    const struct provider_env *providers;
     struct resources resources;
     struct spec_pairs labels;
     const char *workdir;

@@ -15,6 +15,7 @@
 #include "io/dns.h"
 #include "io/tls.h"
 #include "policy/live.h"
+#include "policy/provider.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -101,6 +102,7 @@ struct gate_limits gate_limits_default(void);
  *            where the policy has rules about requests
  * @trust:   whom to believe as a client, with @authority
  * @gateway: trusted address of the host for its aliases; NULL: none
+ * @providers: what placeholders in requests stand for; NULL: nothing
  */
 struct gate_config {
     struct osa_loop *loop;
@@ -111,6 +113,7 @@ struct gate_config {
     struct tls_authority *authority;
     struct tls_trust *trust;
     const struct policy_address *gateway;
+    const struct provider_env *providers;
     int fds[2];
 };
 

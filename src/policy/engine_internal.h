@@ -2,6 +2,7 @@
 /* The compiled form, shared by the files that make it and decide with it; private to src/policy. */
 #pragma once
 
+#include "policy/endpoint_path.h"
 #include "policy/engine.h"
 #include "policy/guard.h"
 #include "policy/pattern.h"
@@ -51,8 +52,7 @@ struct engine_patterns {
  * @rule:      index of its rule
  * @host:      of a host with a star; NULL: it is found by the index alone
  * @path:      for the decision; NULL with @any_path
- * @route:     for choosing; NULL: the path as it is written, or any with @any_route
- * @route_dir: "/p" of a path "/p/…", which stands for itself and all below; NULL
+ * @route:     for choosing
  * @specificity: of its path; the highest wins
  * @extended:  it says something about requests, TLS or addresses
  * @inspect:   it takes part in routing
@@ -63,9 +63,7 @@ struct engine_endpoint {
     const struct policy_pattern *host;
     const struct policy_pattern *path;
     bool any_path;
-    const struct policy_pattern *route;
-    bool any_route;
-    const char *route_dir;
+    struct endpoint_path route;
     unsigned specificity;
     bool extended;
     bool inspect;

@@ -181,28 +181,11 @@ static enum osa_code compile_side(struct compiler *c, const struct policy_l7_rul
     return OSA_OK;
 }
 
-/*
- * Choosing an endpoint by path has a language of its own, in which * crosses slashes and "/p/…"
- * with two stars is "/p" too. A pattern that is not of that language is taken as it is written.
- */
 static void compile_route(struct compiler *c, const char *path, struct engine_endpoint *endpoint)
 {
-    size_t len = strlen(path);
     for (const char *p = path; *p != '\0'; p++)
         endpoint->specificity += *p != '*';
-    endpoint->any_route = len == 0 || strcmp(path, "**") == 0 || strcmp(path, "/**") == 0;
-    if (endpoint->any_route)
-        return;
-    if (len > 3 && strcmp(path + len - 3, "/**") == 0 && path[strcspn(path, "*?[")] != '\0' &&
-        strcspn(path, "*?[") == len - 2) {
-        char *dir = osa_arena_copy(&c->engine->arena, path, len + 1);
-        dir[len - 3] = '\0';
-        endpoint->route_dir = dir;
-        return;
-    }
-    struct osa_error ignored;
-    if (policy_pattern_compile_route(&c->engine->arena, path, &endpoint->route, &ignored) != OSA_OK)
-        endpoint->route = NULL;
+    endpoint_path_compile(&c->engine->arena, path, &endpoint->route);
 }
 
 enum osa_code engine_compile_l7(struct policy_engine *engine, struct engine_endpoint *endpoint,

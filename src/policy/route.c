@@ -3,23 +3,6 @@
 #include "policy/engine_internal.h"
 #include "policy/request.h"
 
-#include <string.h>
-
-static bool is_for(const struct engine_endpoint *endpoint, struct policy_text path)
-{
-    if (endpoint->any_route)
-        return true;
-    if (endpoint->route_dir != NULL) {
-        size_t len = strlen(endpoint->route_dir);
-        return path.len >= len && memcmp(path.data, endpoint->route_dir, len) == 0 &&
-               (path.len == len || path.data[len] == '/');
-    }
-    if (endpoint->route != NULL && policy_pattern_match(endpoint->route, path.data, path.len))
-        return true;
-    const char *exact = endpoint->source->path;
-    return strlen(exact) == path.len && memcmp(exact, path.data, path.len) == 0;
-}
-
 bool policy_route(const struct policy_engine *engine, const struct policy_connection *connection,
                   const struct policy_grant *grant, const struct policy_target *target,
                   bool compare, struct policy_route *ret)
@@ -36,7 +19,7 @@ bool policy_route(const struct policy_engine *engine, const struct policy_connec
             continue;
         only = endpoint;
         count++;
-        if (is_for(endpoint, target->path) &&
+        if (endpoint_path_match(&endpoint->route, target->path) &&
             (best == NULL || endpoint->specificity >= best->specificity))
             best = endpoint;
     }

@@ -63,6 +63,21 @@ class Sandbox:
         self.refreshed = 0
         self.logs = []
         self.lifetime = 0
+        self.providers = gate.GetSandboxProviderEnvironmentResponse()
+        self.provider_calls = 0
+
+    def provide(self, revision, bound=(), plain=()):
+        """Give it an environment of providers: bound as (key, value, host), plain as (key, value)."""
+        reply = gate.GetSandboxProviderEnvironmentResponse(provider_env_revision=revision)
+        for key, value, host in bound:
+            reply.environment[key] = value
+            binding = reply.static_credential_bindings[key]
+            binding.credential_identity = "identity-of-" + key
+            binding.endpoints.add(host=host, port=443)
+        for key, value in plain:
+            reply.environment[key] = value
+            reply.non_secret_environment_keys.append(key)
+        self.providers = reply
 
     def expires(self):
         return int((time.time() + self.lifetime) * 1000) if self.lifetime else 0
@@ -123,7 +138,15 @@ class Double(OpenShellServicer):
         return config_pb2.GetSandboxConfigResponse(
             policy=sandbox.policy, version=sandbox.version if sandbox.policy else 0,
             policy_hash=f"hash-{sandbox.version}", config_revision=sandbox.version,
-            policy_source=1, workspace="default")
+            policy_source=1, workspace="default",
+            provider_env_revision=sandbox.providers.provider_env_revision)
+
+    def GetSandboxProviderEnvironment(self, request, context):
+        sandbox = self.caller(context, request.sandbox_id)
+        if not request.supports_static_credential_bindings:
+            self.complain("a supervisor that does not keep to bindings")
+        sandbox.provider_calls += 1
+        return sandbox.providers
 
     def UpdateConfig(self, request, context):
         token = dict(context.invocation_metadata()).get("authorization", "")

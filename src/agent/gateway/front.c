@@ -160,6 +160,7 @@ static enum osa_code make_sandbox(struct gateway *gateway, struct osa_error *err
 {
     const struct gateway_config *config = gateway->config;
     const struct policy_document *policy = NULL;
+    providers_begin(gateway);
     if (fetch_policy(gateway, &policy, err) != OSA_OK || gateway->program.terms > 0) {
         policy_document_unref(policy);
         return gateway->program.terms > 0 ? osa_fail(err, OSA_CANCELLED, 0, "ended by a signal")
@@ -168,6 +169,7 @@ static enum osa_code make_sandbox(struct gateway *gateway, struct osa_error *err
     struct sandbox_request *request = sandbox_request_new();
     struct osa_arena *arena = &request->arena;
     request->policy = policy;
+    request->providers = providers_env(gateway);
     request->kind = config->runtime;
     request->image = osa_arena_strdup(arena, config->image);
     request->root = osa_arena_strdup(arena, config->root);
@@ -176,7 +178,10 @@ static enum osa_code make_sandbox(struct gateway *gateway, struct osa_error *err
     request->user = osa_arena_strdup(arena, gateway->user);
     request->seccomp_profile = osa_arena_strdup(arena, config->seccomp_profile);
     request->min_isolation = config->min_isolation;
-    return program_first_sandbox(&gateway->program, request, err);
+    enum osa_code code = program_first_sandbox(&gateway->program, request, err);
+    if (code == OSA_OK)
+        providers_wait(gateway);
+    return code;
 }
 
 static enum osa_code tell_helper(const struct gateway *gateway, struct osa_error *err)
@@ -249,6 +254,7 @@ static void done(struct gateway *gateway)
         process_wait_cancel(gateway->main, &gateway->main_exit);
     process_unref(gateway->main);
     program_done(&gateway->program);
+    providers_free(gateway);
     osa_close_fd(&gateway->run_fd);
     osa_arena_done(&gateway->arena);
     gateway_config_free(gateway->config);

@@ -23,6 +23,7 @@
 struct session;
 struct settings;
 struct tokens;
+struct providers;
 struct logs;
 struct exit_report;
 struct io_ssh_server;
@@ -66,6 +67,7 @@ struct gateway {
     struct session *session;
     struct settings *settings;
     struct tokens *tokens;
+    struct providers *providers;
     struct logs *logs;
     int64_t token_expires_ms; /* wall clock; 0: never, or not known */
     struct exit_report *report;
@@ -113,6 +115,19 @@ OSA_MUST_CHECK enum osa_code settings_fetch(struct gateway *gateway,
 void settings_watch(struct gateway *gateway);
 /** settings_free() - Stop asking. Without settings_fetch() it is fine. Its call must have ended: after rpc_channel_free() */
 void settings_free(struct gateway *gateway);
+
+/* ---- providers.c: variables with credentials that the workload does not see ---- */
+
+/** providers_begin() - Ask for the environment of providers; nothing without a gateway */
+void providers_begin(struct gateway *gateway);
+/** providers_wait() - Until the answer is there, or no answer comes: then there is none. Runs the loop */
+void providers_wait(struct gateway *gateway);
+/** providers_changed() - The gateway has this revision of it now: ask for it, unless it is in force */
+void providers_changed(struct gateway *gateway, uint64_t revision);
+/** providers_env() - What proxy and processes get; NULL without a gateway. Borrowed until providers_free() */
+const struct provider_env *providers_env(const struct gateway *gateway);
+/** providers_free() - After rpc_channel_free() and after the sandbox is gone */
+void providers_free(struct gateway *gateway);
 
 /* ---- tokens.c: a token before the last one expires ---- */
 

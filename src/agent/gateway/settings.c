@@ -249,6 +249,7 @@ static void on_config(struct rpc_client_events *events, const ProtobufCMessage *
     const Config *config = (const Config *)response;
     const struct policy_document *policy = NULL;
     struct osa_error err = { 0 };
+    providers_changed(settings->gateway, config->provider_env_revision);
     if (config->config_revision == settings->revision && config->version == settings->version &&
         strcmp(config->policy_hash, settings->hash) == 0)
         return;

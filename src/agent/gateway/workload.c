@@ -4,12 +4,15 @@
 
 #include "base/log.h"
 #include "io/json_value.h"
+#include "policy/provider.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define SPEC_VARIABLE "OPENSHELL_MAIN_PROCESS_SPEC"
 #define ENV_MAX 1024
+#define PROVIDED_VALUE_BYTES 131072 /* the kernel takes no longer string (execve(2)) */
+#define ENV_ROOM (ENV_MAX + PROVIDER_KEYS_MAX + 8) /* the owner's, the providers', ours */
 
 /* ---- the main process ---- */
 
@@ -165,19 +168,33 @@ static void set(struct spec_pairs *env, struct osa_arena *arena, const char *key
     size_t at = 0;
     while (at < env->count && strcmp(env->items[at].key, key) != 0)
         at++;
-    if (at == ENV_MAX + 8)
+    if (at == ENV_ROOM)
         return;
     env->items[at] = (struct spec_pair){ key, osa_arena_strdup(arena, value) };
     env->count = OSA_MAX(env->count, at + 1);
 }
 
-/* What sessions have; the owner's variables win over all but the first. */
+/* Placeholders; see policy/provider.h. They win over the owner's, who has named the providers. */
+static void set_provided(const struct gateway *gateway, struct spec_pairs *env,
+                         struct osa_arena *arena)
+{
+    const struct provider_env *provided = providers_env(gateway);
+    struct osa_buf value;
+    osa_buf_init(&value, PROVIDED_VALUE_BYTES);
+    for (size_t i = 0; i < provider_env_count(provided); i++) {
+        const char *key = provider_env_variable(provided, i, &value);
+        if (key != NULL)
+            set(env, arena, osa_arena_strdup(arena, key), value.data);
+    }
+    osa_buf_done(&value);
+}
+
 static void fill_env(const struct gateway *gateway, struct process_request *request,
                      const char *term)
 {
     struct spec_pairs *env = &request->env;
     const char *user = gateway->config->uid;
-    env->items = osa_arena_alloc(&request->arena, (ENV_MAX + 8) * sizeof(*env->items));
+    env->items = osa_arena_alloc(&request->arena, ENV_ROOM * sizeof(*env->items));
     set(env, &request->arena, "HOME", gateway->workdir);
     set(env, &request->arena, "USER", user != NULL && user[0] != '\0' ? user : "sandbox");
     set(env, &request->arena, "SHELL", "/bin/bash");
@@ -185,6 +202,7 @@ static void fill_env(const struct gateway *gateway, struct process_request *requ
     set(env, &request->arena, "PATH", "/usr/local/bin:/usr/bin:/bin");
     for (size_t i = 0; i < gateway->user_env.count; i++)
         set(env, &request->arena, gateway->user_env.items[i].key, gateway->user_env.items[i].value);
+    set_provided(gateway, env, &request->arena);
     set(env, &request->arena, "OPENSHELL_SANDBOX", "1");
     request->reserved_names = true;
 }
