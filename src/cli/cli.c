@@ -19,7 +19,7 @@
 
 static const struct osa_option global_options[] = {
     { .flag = "address",
-      .letter = 'a',
+      .letter = 'H',
       .variable = "OPENSHELL_AGENT_ADDRESS",
       .type = OSA_OPTION_STRING,
       .offset = AT(address),

@@ -22,7 +22,7 @@ struct ps_options {
 
 static const struct osa_option ps_options[] = {
     { .flag = "all",
-      .letter = 'A',
+      .letter = 'a',
       .type = OSA_OPTION_BOOL,
       .offset = offsetof(struct ps_options, all),
       .help = "Also processes that have exited" },

@@ -144,6 +144,8 @@ class Client(WithClient):
         self.assertIn("/bin/sh", self.ctl("ps").stdout)
         self.ctl("signal", "TERM", process)
         self.assertIn("SIGTERM", self.ctl("wait", process, status=143).stdout)
+        self.assertNotIn(process, self.ctl("ps").stdout)
+        self.assertIn(process, self.ctl("ps", "-a").stdout)
         self.assertEqual(self.ctl("logs", process).stdout, "started\n")
         self.assertIn("FAILED_PRECONDITION", self.ctl("signal", "TERM", process, status=1).stderr)
 
@@ -269,14 +271,14 @@ network_policies:
                         (["https://" + mutual, *ca, *hers], None),
                         (["https://" + mutual, *ca], "hint: "),
                         (["127.0.0.1:1"], "hint: is the agent running")):
-                    done = subprocess.run([harness.BIN / "openshell-agentctl", "ps", "-a", *arguments],
+                    done = subprocess.run([harness.BIN / "openshell-agentctl", "ps", "-H", *arguments],
                                           capture_output=True, text=True,
                                           timeout=harness.PATIENCE_S)
                     self.assertEqual(done.returncode, 0 if words is None else 1, done.stderr)
                     self.assertIn(words or "", done.stderr)
                     self.assertNotIn("core says", done.stderr)
                     self.assertNotIn("failed to connect to all addresses", done.stderr)
-                done = subprocess.run([harness.BIN / "openshell-agentctl", "run", "-a", plain,
+                done = subprocess.run([harness.BIN / "openshell-agentctl", "run", "-H", plain,
                                        "--token-file", viewer, "true"], capture_output=True,
                                       text=True, timeout=harness.PATIENCE_S)
                 self.assertEqual(done.returncode, 125)

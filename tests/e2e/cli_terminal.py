@@ -234,7 +234,7 @@ class Broken(WithProcesses):
         client = self.start("run", "--", "/bin/sh", "-c", "echo begun; sleep 1; echo ended; exit 4")
         self.assertEqual(client.stdout.readline(), "begun\n")
         self.proxy.close()
-        harness.wait_until(lambda: any(p.get("exit", {}).get("code") == 4 for p in self.listed("-A")),
+        harness.wait_until(lambda: any(p.get("exit", {}).get("code") == 4 for p in self.listed("-a")),
                            "it has ended")
         self.proxy.open()
         self.assertEqual(client.stdout.read(), "ended\n")

@@ -256,7 +256,7 @@ class Workloads(Hostile):
                      labels={"x": evil})
         self.refused(Code.FAILED_PRECONDITION, "exec", self.spawn, "/no/" + evil)
         for arguments in (("ps", "--all"), ("events",), ("inspect", process)):
-            done = subprocess.run([harness.BIN / "openshell-agentctl", "-a",
+            done = subprocess.run([harness.BIN / "openshell-agentctl", "-H",
                                    f"unix:{self.agent.socket}", *arguments], capture_output=True,
                                   timeout=T, check=True)
             self.assertIn(b"owned", done.stdout)
