@@ -226,6 +226,10 @@ static void test_profiles(void **state)
     expect(SECCOMP_PROFILE_STRICT, true, SYS_unshare, CLONE_FILES, 0, EPERM);
     expect(SECCOMP_PROFILE_STRICT, true, SYS_personality, 0xffffffff, 0, EPERM);
     expect(SECCOMP_PROFILE_STRICT, true, SYS_getppid, 0, 0, 0);
+#ifdef SYS_mknod /* fifos and sockets are files like others; arm64 has mknodat(2) alone */
+    expect(SECCOMP_PROFILE_STRICT, true, SYS_mknod, BAD, S_IFIFO | 0600, EFAULT);
+    expect(SECCOMP_PROFILE_STRICT, true, SYS_mknod, BAD, S_IFBLK | 0600, EPERM);
+#endif
 
     expect(SECCOMP_PROFILE_GPU, true, SYS_memfd_create, 0, 8, EFAULT);
     expect(SECCOMP_PROFILE_GPU, true, SYS_memfd_create, 0, 0, EPERM);
