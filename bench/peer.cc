@@ -3,14 +3,21 @@
  * The peer of the benchmarks: a gRPC C++ server of our own service with the asynchronous API, one
  * thread and one completion queue, as gRPC's documentation recommends; and a client for streams.
  *
- *   bench_peer serve SOCKET REPLY  answers GetInfo with the message in file REPLY, and Attach with
- *                                  Output messages of 64 KiB until the client cancels
+ *   bench_peer serve SOCKET REPLY [PROGRAM ARGUMENT…]
+ *                                  answers GetInfo with the message in file REPLY, and Attach with
+ *                                  Output messages of 64 KiB until the client cancels: of bytes in
+ *                                  memory, or of what PROGRAM, started for the call, writes to a pipe
  *   bench_peer getinfo SOCKET      writes the bytes of a server's GetInfo reply to standard output
  *   bench_peer attach SOCKET BYTES [PROCESS]   reads output until BYTES have come; prints seconds
  */
 #include "openshell/agent/v1/agent.grpc.pb.h"
 
 #include <grpcpp/grpcpp.h>
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <fstream>
@@ -67,39 +74,83 @@ class GetInfoCall final : public Step {
 
 class AttachCall final : public Step {
   public:
-    AttachCall(AsyncService *service, grpc::ServerCompletionQueue *queue)
-        : service_(service), queue_(queue), stream_(&context_)
+    AttachCall(AsyncService *service, grpc::ServerCompletionQueue *queue, char **program)
+        : service_(service), queue_(queue), program_(program), stream_(&context_)
     {
         service_->RequestAttach(&context_, &stream_, queue_, queue_, this);
+    }
+
+    ~AttachCall() override
+    {
+        if (pipe_ < 0)
+            return;
+        close(pipe_);
+        waitpid(pid_, nullptr, 0);
     }
 
     void proceed(bool ok) override
     {
         if (!started_ && ok) {
             started_ = true;
-            new AttachCall(service_, queue_);
+            new AttachCall(service_, queue_, program_);
             answer_.mutable_output()->set_stream(api::OUTPUT_STREAM_STDOUT);
             answer_.mutable_output()->mutable_data()->assign(kChunk, 'x');
-        } else if (!ok) {
+            ok = program_ == nullptr || start_program();
+        }
+        if (!ok || finished_) {
             delete this;
             return;
         }
+        ssize_t got = pipe_ < 0 ? static_cast<ssize_t>(kChunk) : read_program();
+        if (got <= 0) {
+            finished_ = true;
+            stream_.Finish(grpc::Status::OK, this);
+            return;
+        }
         answer_.mutable_output()->set_offset(offset_);
-        offset_ += kChunk;
+        offset_ += static_cast<uint64_t>(got);
         stream_.Write(answer_, this);
     }
 
   private:
+    bool start_program()
+    {
+        int ends[2];
+        posix_spawn_file_actions_t actions;
+        if (pipe2(ends, O_CLOEXEC) < 0)
+            return false;
+        posix_spawn_file_actions_init(&actions);
+        posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
+        int failed = posix_spawn(&pid_, program_[0], &actions, nullptr, program_, environ);
+        posix_spawn_file_actions_destroy(&actions);
+        close(ends[1]);
+        pipe_ = ends[0];
+        return failed == 0;
+    }
+
+    ssize_t read_program()
+    {
+        std::string *data = answer_.mutable_output()->mutable_data();
+        data->resize(kChunk);
+        ssize_t got = read(pipe_, data->data(), kChunk);
+        data->resize(got > 0 ? static_cast<size_t>(got) : 0);
+        return got;
+    }
+
     AsyncService *service_;
     grpc::ServerCompletionQueue *queue_;
+    char **program_; /* argv; null: bytes in memory */
+    int pipe_ = -1;
+    pid_t pid_ = -1;
     grpc::ServerContext context_;
     grpc::ServerAsyncReaderWriter<api::AttachResponse, api::AttachRequest> stream_;
     api::AttachResponse answer_;
     uint64_t offset_ = 0;
     bool started_ = false;
+    bool finished_ = false;
 };
 
-int serve(const std::string &socket, const char *reply_path)
+int serve(const std::string &socket, const char *reply_path, char **program)
 {
     std::ifstream file(reply_path, std::ios::binary);
     api::GetInfoResponse reply;
@@ -117,7 +168,7 @@ int serve(const std::string &socket, const char *reply_path)
         return 1;
     for (int i = 0; i < 128; i++) /* as many calls wait to be taken as clients are in the test */
         new GetInfoCall(&service, queue.get(), reply);
-    new AttachCall(&service, queue.get());
+    new AttachCall(&service, queue.get(), program);
     void *tag = nullptr;
     bool ok = false;
     while (queue->Next(&tag, &ok))
@@ -174,13 +225,13 @@ int attach(const std::string &socket, uint64_t wanted, const std::string &proces
 int main(int argc, char **argv)
 {
     const std::string verb = argc > 2 ? argv[1] : "";
-    if (verb == "serve" && argc == 4)
-        return serve(argv[2], argv[3]);
+    if (verb == "serve" && argc >= 4)
+        return serve(argv[2], argv[3], argc > 4 ? argv + 4 : nullptr);
     if (verb == "getinfo" && argc == 3)
         return get_info(argv[2]);
     if (verb == "attach" && argc >= 4)
         return attach(argv[2], std::stoull(argv[3]), argc > 4 ? argv[4] : "");
-    std::cerr << "usage: bench_peer serve SOCKET REPLY | getinfo SOCKET | attach SOCKET BYTES "
-                 "[PROCESS]\n";
+    std::cerr << "usage: bench_peer serve SOCKET REPLY [PROGRAM ARGUMENT...] | getinfo SOCKET | "
+                 "attach SOCKET BYTES [PROCESS]\n";
     return 2;
 }

@@ -25,6 +25,9 @@
 #define ACCEPT_BATCH 32                       /* then the loop has other things to do */
 #define REFUSALS_BURST 20                     /* that are told; then one a second */
 #define ACCEPT_RETRY_NS (100 * OSA_NS_PER_MS) /* after descriptors or memory ran out */
+/* Of a Unix socket, whose buffer does not grow by itself as TCP's does: two of the largest messages that
+ * output comes in, so that one of them leaves in one go. */
+#define SEND_BYTES (512 << 10)
 
 struct rpc_listener {
     grpc_server *server;   /* borrowed */
@@ -82,9 +85,14 @@ static bool admit(struct rpc_listener *self, int fd)
         why = "this user may not connect";
     else if (self->config->keep_out != NULL && self->config->keep_out(uid, pid))
         why = "processes of a sandbox may not connect";
-    if (why != NULL)
+    if (why != NULL) {
         report_refusal(self, uid, pid, why);
-    return why == NULL;
+        return false;
+    }
+    /* Left as it is where the kernel allows less: net.core.wmem_max, socket(7). */
+    const int bytes = SEND_BYTES;
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+    return true;
 }
 
 static void on_acceptable(struct osa_source *source, unsigned events)

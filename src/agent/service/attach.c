@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-#define CHUNK_BYTES ((size_t)128 << 10)
+/* What a message carries at most. Each costs a change of threads, so few large ones are faster. */
+#define CHUNK_BYTES ((size_t)256 << 10)
 /* After the exit, a stranger that holds the output open is waited for so long and no longer. */
 #define LINGER_NS (OSA_NS_PER_SEC / 2)
 

@@ -16,7 +16,7 @@
 
 #include <uthash.h>
 
-#define READ_CHUNK_BYTES (128u << 10)
+#define READ_CHUNK_BYTES (256u << 10)
 /* An init that does not answer for so long is wedged or stopped, and is killed. */
 #define INIT_PATIENCE_NS (5 * OSA_NS_PER_SEC)
 
