@@ -252,6 +252,8 @@ void conn_step(struct conn *conn)
 
 void conn_recheck(struct conn *conn)
 {
+    if (conn->local)
+        return; /* leads nowhere */
     switch (conn->state) {
     case CONN_HEAD:
         if (conn->inside)

@@ -74,6 +74,7 @@ struct conn {
     bool tunnel;
     bool reuse;  /* the open server connection is for the request that is being decided */
     bool inside; /* a tunnel whose requests are looked at: the proxy speaks for both ends */
+    bool local;  /* and it is the server, too: there is no other, and no policy about it */
     bool lingering;
     bool known; /* @peer has been asked for */
     struct stream client;
@@ -151,6 +152,15 @@ void conn_dial_step(struct conn *conn);
 /** conn_regrant() - Is what was dialled allowed by the policy in force, too? Then that is the conn's from now on. Does not step */
 bool conn_regrant(struct conn *conn);
 
+/* ---- local.c: names that are the proxy itself ---- */
+
+/** local_connect() - Is @conn->target one that a tunnel may lead to? Then it does. Does not step */
+bool local_connect(struct conn *conn);
+/** local_request() - Answer a request for policy.local in absolute form. Return: false when it is for another name */
+bool local_request(struct conn *conn);
+/** local_inside() - Answer a request in a tunnel of local_connect()'s */
+void local_inside(struct conn *conn);
+
 /* ---- reply.c ---- */
 
 /**
@@ -161,6 +171,9 @@ bool conn_regrant(struct conn *conn);
  */
 void conn_reply(struct conn *conn, unsigned status, const char *error, const char *detail,
                 const char *reason);
+/** conn_reply_local() - The same with a hint and no more, for names that are the proxy itself */
+void conn_reply_local(struct conn *conn, unsigned status, const char *error, const char *hint);
+
 struct policy_answer;
 
 /** conn_refuse_request() - Answer a request that rules refuse, with all that the client can use; records it */

@@ -102,10 +102,14 @@ static void identify(struct conn *conn)
 /* A request in a tunnel that is looked into: who and where are decided already. */
 static void begin_inside(struct conn *conn, size_t len, const struct head *head)
 {
-    if (exchange_begin(conn, len, head))
-        conn_judged(conn);
-    else
+    if (!exchange_begin(conn, len, head)) {
         conn_step(conn);
+    } else if (conn->local) {
+        local_inside(conn);
+        conn_step(conn);
+    } else {
+        conn_judged(conn);
+    }
 }
 
 void conn_begin(struct conn *conn, size_t len, const struct head *head)
@@ -128,6 +132,10 @@ void conn_begin(struct conn *conn, size_t len, const struct head *head)
         osa_buf_consume(&conn->client.in, len);
         stream_close(&conn->server);
         exchange_free(OSA_TAKE(conn->exchange));
+        if (local_connect(conn)) {
+            conn_step(conn);
+            return;
+        }
     } else if (!exchange_begin(conn, len, head)) {
         conn_step(conn);
         return;

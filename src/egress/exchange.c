@@ -101,20 +101,6 @@ static bool read_target(struct conn *conn, struct exchange *e)
     return true;
 }
 
-/*
- * policy.local is the proxy itself: a workload's view of its policy and a way to propose changes,
- * which nobody can switch on here yet. Return: false, having answered.
- */
-static bool answer_locally(struct conn *conn)
-{
-    if (conn->target.port != 80)
-        conn_reply(conn, 400, "invalid_policy_local_scheme", "policy.local speaks HTTP on port 80",
-                   NULL);
-    else
-        conn_reply(conn, 404, "feature_disabled", "policy proposals are not enabled", NULL);
-    return false;
-}
-
 bool exchange_begin(struct conn *conn, size_t len, const struct head *head)
 {
     struct exchange *e = exchange_of(conn);
@@ -147,7 +133,7 @@ bool exchange_begin(struct conn *conn, size_t len, const struct head *head)
     osa_buf_done(&e->body);
     if (!read_target(conn, e))
         return false;
-    return conn->inside || strcmp(conn->target.host, "policy.local") != 0 || answer_locally(conn);
+    return conn->inside || !local_request(conn);
 }
 
 static void add_span(struct osa_buf *out, struct head_span span)

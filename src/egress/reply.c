@@ -91,6 +91,19 @@ void conn_reply(struct conn *conn, unsigned status, const char *error, const cha
     send_body(conn, status, NULL, &body);
 }
 
+void conn_reply_local(struct conn *conn, unsigned status, const char *error, const char *hint)
+{
+    struct osa_buf body;
+    struct osa_json json;
+    osa_buf_init(&body, BODY_MAX_BYTES);
+    osa_json_init(&json, &body, /* pretty= */ false);
+    osa_json_open(&json, '{');
+    member(&json, "error", error);
+    member(&json, "hint", hint);
+    osa_json_close(&json, '}');
+    send_body(conn, status, NULL, &body);
+}
+
 /* What a rule would have to say to allow it. */
 static void add_missing_rule(struct osa_json *json, const struct conn *conn, const char *method,
                              const char *path)

@@ -67,11 +67,11 @@ static bool look_inside(struct conn *conn, bool secure)
     if (!secure)
         return true;
     if (tls_accept(config->authority, conn->target.host, &near, &err) != OSA_OK ||
-        tls_connect(config->trust, conn->target.host, &far, &err) != OSA_OK) {
+        (!conn->local && tls_connect(config->trust, conn->target.host, &far, &err) != OSA_OK)) {
         tls_free(near);
         return cut(conn, "tls", err.text);
     }
-    bool ok = stream_secure(&conn->server, far);
+    bool ok = conn->local || stream_secure(&conn->server, far);
     if (!stream_secure(&conn->client, near) || !ok) {
         char fault[256];
         (void)snprintf(fault, sizeof(fault), "%s", tls_fault(near));
@@ -96,12 +96,21 @@ static bool begin_tls(struct conn *conn, const struct hello *hello)
         return true;
     }
     bool possible = conn->gate->config.authority != NULL;
-    if (possible && (conn->grant.inspect || !hello->alpn || hello->http1))
+    if (possible && (conn->local || conn->grant.inspect || !hello->alpn || hello->http1))
         return look_inside(conn, /* secure= */ true);
     if (conn->grant.inspect)
         return cut(conn, "tls-termination-unavailable", "requests here cannot be looked at");
     conn->state = CONN_TUNNEL;
     return true;
+}
+
+/* A method and a blank; or what may yet become one, for the reader of heads to wait for. */
+static bool begins_like_http(const struct osa_buf *in)
+{
+    size_t letters = 0;
+    while (letters < in->len && in->data[letters] >= 'A' && in->data[letters] <= 'Z')
+        letters++;
+    return letters == in->len || (letters > 0 && in->data[letters] == ' ');
 }
 
 /* Return: false when @conn is gone. */
@@ -119,10 +128,18 @@ static bool sniff(struct conn *conn)
     bool silent = result == HELLO_MORE && in->len == 0; /* nothing to say, and may listen */
     if (result != HELLO_NOT_TLS && !silent)
         return cut(conn, "tls-name", "what begins like TLS in the tunnel is none");
-    if (conn->grant.inspect && !conn->grant.tls_skip)
-        return look_inside(conn, /* secure= */ false);
-    conn->state = CONN_TUNNEL;
-    return true;
+    if (conn->local)
+        return cut(conn, "tls-name", "only TLS is spoken here");
+    if (!conn->grant.inspect || conn->grant.tls_skip) {
+        conn->state = CONN_TUNNEL;
+        return true;
+    }
+    if (!begins_like_http(in)) {
+        conn_refuse(conn, 403, "unsupported_l7_protocol", "unsupported-protocol",
+                    "the policy has rules about requests here, and this is no HTTP");
+        return true;
+    }
+    return look_inside(conn, /* secure= */ false);
 }
 
 /* ---- moving ---- */
@@ -224,6 +241,13 @@ static int move_down(struct conn *conn)
     return moved == 0 && n > 0 ? 1 : moved;
 }
 
+/* Nobody is behind the proxy: only its own answer goes to the client. */
+static int answer_down(struct conn *conn)
+{
+    ssize_t n = stream_flush(&conn->client);
+    return n == -EAGAIN ? 0 : n < 0 ? (int)n : n > 0;
+}
+
 /* What was read before goes first, by way of the server's buffer. */
 static int move_up(struct conn *conn)
 {
@@ -269,6 +293,8 @@ bool tunnel_step(struct conn *conn)
             up = read_first(conn);
             if (up > 0 && !sniff(conn))
                 return false;
+            if (conn->state == CONN_REPLY)
+                return true;
             if (conn->state == CONN_HEAD) {
                 conn_step(conn);
                 return false; /* stepped on, or gone */
@@ -278,7 +304,7 @@ bool tunnel_step(struct conn *conn)
             if (conn->state == CONN_REPLY)
                 return true;
         }
-        int down = up < 0 ? up : move_down(conn);
+        int down = up < 0 ? up : conn->local ? answer_down(conn) : move_down(conn);
         if (up < 0 || down < 0 ||
             (conn->up_ended && conn->down_ended && conn->up.held == 0 && conn->down.held == 0)) {
             conn_free(conn);

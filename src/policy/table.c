@@ -24,6 +24,7 @@ struct expectation {
  * @rejected: failure mode under which a newer version was refused before; NULL: none was
  * @proposed, @credentialed: all endpoints are marked as only a gateway can mark them
  * @proxy:    what the proxy is to do; such a case is not for the engine
+ * @tunnel, @send: with @proxy: what its client does
  */
 struct table_case {
     const char *name;
@@ -35,6 +36,8 @@ struct table_case {
     bool proposed;
     bool credentialed;
     const char *proxy;
+    bool tunnel;
+    const char *send;
     bool expected;
     struct expectation expect;
 };
@@ -119,6 +122,8 @@ static enum osa_code read_case(struct policy_yaml *reader, const struct io_yaml_
         { "proposed", FIELD_BOOL, AT(proposed), NULL },
         { "credentialed", FIELD_BOOL, AT(credentialed), NULL },
         { "proxy", FIELD_TEXT, AT(proxy), NULL },
+        { "tunnel", FIELD_BOOL, AT(tunnel), NULL },
+        { "send", FIELD_TEXT, AT(send), NULL },
         { "expect", FIELD_READ, 0, read_expectation },
     };
 #undef AT
@@ -126,6 +131,8 @@ static enum osa_code read_case(struct policy_yaml *reader, const struct io_yaml_
     enum osa_code code = READ_FIELDS(reader, node, fields, c);
     if (code == OSA_OK && c->proxy == NULL && (c->policy == NULL || !c->expected))
         return io_yaml_fail(reader->yaml, node, reader->err, "needs policy and expect");
+    if (code == OSA_OK && c->proxy == NULL && (c->tunnel || c->send != NULL))
+        return io_yaml_fail(reader->yaml, node, reader->err, "has tunnel or send without proxy");
     if (code == OSA_OK && c->trial.port > UINT16_MAX)
         return io_yaml_fail(reader->yaml, node, reader->err, "has port %u; write 1 to 65535",
                             c->trial.port);
@@ -220,17 +227,39 @@ static void mark(const struct policy_document *doc, const struct table_case *c)
         }
 }
 
+/* Return: NULL when there is none of that name. */
+static const char *policy_text_of(const struct policy_table *table, const char *key)
+{
+    for (size_t i = 0; i < table->policy_count; i++) {
+        if (strcmp(table->policies[i].key, key) == 0)
+            return table->policies[i].text;
+    }
+    return NULL;
+}
+
+bool policy_table_proxy(const struct policy_table *table, size_t index,
+                        struct policy_proxy_case *ret)
+{
+    const struct table_case *c = &table->cases[index];
+    if (c->proxy == NULL || c->send == NULL)
+        return false;
+    *ret = (struct policy_proxy_case){
+        .policy = c->policy != NULL ? policy_text_of(table, c->policy) : NULL,
+        .tunnel = c->tunnel,
+        .send = c->send,
+        .answer = c->proxy,
+    };
+    return true;
+}
+
 static enum osa_code load(const struct policy_table *table, const struct table_case *c,
                           const struct policy_document **ret, struct osa_error *err)
 {
-    size_t i = 0;
-    while (i < table->policy_count && strcmp(table->policies[i].key, c->policy) != 0)
-        i++;
-    if (i == table->policy_count)
+    const char *text = policy_text_of(table, c->policy);
+    if (text == NULL)
         return osa_fail(err, OSA_NOT_FOUND, 0, "there is no policy '%.80s'", c->policy);
     char source[sizeof(table->source) + 96];
     snprintf(source, sizeof(source), "%s: policies.%.80s", table->source, c->policy);
-    const char *text = table->policies[i].text;
     enum osa_code code = policy_document_parse_yaml(text, strlen(text), source, ret, err);
     if (code == OSA_OK && (c->proposed || c->credentialed))
         mark(*ret, c);

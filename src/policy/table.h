@@ -38,6 +38,24 @@ size_t policy_table_count(const struct policy_table *table);
 /** policy_table_name() - Name of a case; its number when it has none */
 const char *policy_table_name(const struct policy_table *table, size_t index);
 
+/**
+ * struct policy_proxy_case - What a client does to a proxy, and what comes of it; borrowed from the table
+ * @policy: text of a policy; NULL: the case has none
+ * @tunnel: the client begins with a CONNECT that is allowed, and sends inside
+ * @send:   what it sends
+ * @answer: a status, and behind a blank what else the answer has in it; "close": none
+ */
+struct policy_proxy_case {
+    const char *policy;
+    bool tunnel;
+    const char *send;
+    const char *answer;
+};
+
+/** policy_table_proxy() - A case that a proxy can be tried with. Return: false when it is none */
+bool policy_table_proxy(const struct policy_table *table, size_t index,
+                        struct policy_proxy_case *ret);
+
 enum policy_case_result {
     POLICY_CASE_PASSED,
     POLICY_CASE_FAILED,
