@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/trace.h"
 #include "base/utf8.h"
 
 #include <errno.h>
@@ -153,6 +154,17 @@ static void put_pairs(struct line *line, const struct osa_kv *kv)
     }
 }
 
+/* Whose call the line follows from; the names are those of OpenTelemetry's log records. */
+static void put_trace(struct line *line)
+{
+    const struct osa_trace *trace = osa_trace_current();
+    if (trace == NULL || line->cut)
+        return;
+    put_pairs(line, (const struct osa_kv[]){ OSA_S("trace_id", trace->trace_id),
+                                             OSA_S("span_id", trace->span_id),
+                                             { 0 } });
+}
+
 void osa_log_kv(enum osa_log_level level, const char *area, const char *msg,
                 const struct osa_kv *kv)
 {
@@ -170,6 +182,7 @@ void osa_log_kv(enum osa_log_level level, const char *area, const char *msg,
     put_escaped(&line, msg);
     puts_line(&line, json ? "\"" : "");
     put_pairs(&line, kv);
+    put_trace(&line);
 
     if (line.cut) {
         const char *mark = json ? ",\"cut\":true" : " cut=true";

@@ -51,7 +51,7 @@ bool osa_log_enabled(enum osa_log_level level);
  * osa_log_kv() - Write one line with a single write(2); lines over 8 KiB are cut and marked
  * @area: short name of the module ("rpc", "process")
  * @msg:  constant text; trouble says what happens next ("… retry in 200 ms")
- * @kv:   pairs, ended by one whose key is NULL
+ * @kv:   pairs, ended by one whose key is NULL; trace_id and span_id of the current trace follow them
  * Thread: any. A line that cannot be written is dropped and counted (osa_log_dropped()).
  */
 void osa_log_kv(enum osa_log_level level, const char *area, const char *msg,

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/paths.h"
+#include "base/trace.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -69,6 +70,19 @@ static const struct osa_option global_options[] = {
       .def = "1m",
       .value = "TIME",
       .help = "How long to wait for an answer that should come soon" },
+    { .flag = "trace-parent",
+      .variable = "TRACEPARENT",
+      .type = OSA_OPTION_STRING,
+      .offset = AT(trace_parent),
+      .value = "CONTEXT",
+      .help = "Trace of OpenTelemetry that the calls belong to, as W3C writes it: "
+              "00-TRACE-SPAN-FLAGS. The agent's log names it. What cannot be read is ignored" },
+    { .flag = "trace-state",
+      .variable = "TRACESTATE",
+      .type = OSA_OPTION_STRING,
+      .offset = AT(trace_state),
+      .value = "STATE",
+      .help = "What goes with that trace, handed on as it is" },
     { .flag = "json",
       .type = OSA_OPTION_BOOL,
       .offset = AT(json),
@@ -236,6 +250,9 @@ static int run_command(struct cli *cli, int before, const char *const *argv, int
         code = default_address(cli, &err);
     if (code != OSA_OK)
         return cli_usage_error(cli, &err);
+    OSA_AUTO(osa_trace_free)
+    struct osa_trace *trace = osa_trace_new(cli->global.trace_parent, cli->global.trace_state);
+    OSA_AUTO(osa_trace_leave) struct osa_trace_scope scope = osa_trace_enter(trace);
     int status = check_operands(cli, count, operands);
     return status != CLI_DONE ? status : cli->command->run(cli, target, count, operands);
 }

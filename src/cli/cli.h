@@ -45,6 +45,8 @@ struct cli_global {
     const char *tls_key;
     const char *tls_server_name;
     int64_t call_timeout_ns;
+    const char *trace_parent;
+    const char *trace_state;
 };
 
 struct cli_command;

@@ -2,6 +2,7 @@
 /* The table of boxes, and how one is added. */
 #include "driver/driver.h"
 #include "base/log.h"
+#include "base/trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ static void on_turn(struct osa_task *task)
     driver->turning = false;
     if (work == NULL)
         return;
+    OSA_AUTO(osa_trace_leave) struct osa_trace_scope scope = osa_trace_enter(work->trace);
     driver_unqueue(driver, work);
     if (driver->work != NULL) {
         driver->turning = true;
@@ -33,6 +35,7 @@ void driver_queue(struct driver *driver, struct driver_work *work)
     if (work->queued)
         return;
     work->queued = true;
+    work->trace = osa_trace_ref(osa_trace_current());
     DL_APPEND(driver->work, work);
     driver->turn.run = on_turn;
     if (!driver->turning)
@@ -46,6 +49,7 @@ void driver_unqueue(struct driver *driver, struct driver_work *work)
         return;
     work->queued = false;
     DL_DELETE(driver->work, work);
+    osa_trace_unref(OSA_TAKE(work->trace));
 }
 
 /* ---- the table ---- */

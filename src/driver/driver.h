@@ -27,11 +27,13 @@ typedef COMPUTE(DriverSandbox) WireSandbox;
  * struct driver_work - What takes some milliseconds: writes that wait for a disk, starts of programs
  * One is done in each turn of the loop, so that what is quick never waits for a crowd of them.
  * @run: called once; may queue it again, or free its owner
+ * @trace: whose call it follows from, current while it runs; owned while it is queued
  */
 struct driver_work {
     void (*run)(struct driver_work *self);
     bool queued;
     struct driver_work *prev, *next;
+    struct osa_trace *trace;
 };
 
 enum box_state {

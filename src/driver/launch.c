@@ -3,6 +3,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/quantity.h"
+#include "base/trace.h"
 #include "driver/driver.h"
 
 #include <errno.h>
@@ -143,6 +144,9 @@ static void fill_environment(struct list *envp, const struct box *box)
     add_variable(envp, "OPENSHELL_GATEWAY_TLS_SERVER_NAME", config->tls_server_name);
     add_variable(envp, "OPENSHELL_LOG_LEVEL",
                  spec->log_level[0] != '\0' ? spec->log_level : config->agent_log_level);
+    const struct osa_trace *trace = osa_trace_current();
+    add_variable(envp, "TRACEPARENT", trace != NULL ? trace->parent : NULL);
+    add_variable(envp, "TRACESTATE", trace != NULL ? trace->state : NULL);
     add_variable(envp, "OPENSHELL_MAIN_PROCESS_SPEC", main_spec(envp->arena, spec));
     add_variable(envp, "OPENSHELL_USER_ENVIRONMENT", user_environment(envp->arena, spec));
     add(envp, osa_arena_printf(envp->arena, "OPENSHELL_SANDBOX_UID=%u", box->driver->uid));

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/trace.h"
 #include "io/http_internal.h"
 
 #include <errno.h>
@@ -27,6 +28,7 @@ struct http_call {
     struct http_transfer transfer;
     struct http_client *client;
     struct curl_slist *headers; /* owned */
+    struct osa_trace *trace;    /* owned; sent along, and current in @done */
     char *body;                 /* owned; NULL: none */
     struct osa_buf reply;
     size_t head_bytes;
@@ -272,6 +274,7 @@ static void call_free(struct http_call *call)
 {
     http_transfer_close(call->client, &call->transfer);
     curl_slist_free_all(call->headers);
+    osa_trace_unref(call->trace);
     osa_buf_done(&call->reply);
     free(call->body);
     free(call);
@@ -302,6 +305,7 @@ static size_t on_head(char *data, size_t one, size_t len, void *ctx)
 static void on_ended(struct http_transfer *transfer, CURLcode result)
 {
     struct http_call *call = OSA_CONTAINER_OF(transfer, struct http_call, transfer);
+    OSA_AUTO(osa_trace_leave) struct osa_trace_scope scope = osa_trace_enter(call->trace);
     struct osa_error err = { 0 };
     long status = 0;
     if (call->too_long)
@@ -321,6 +325,7 @@ static void on_ended(struct http_transfer *transfer, CURLcode result)
 static void on_failed(struct osa_task *task)
 {
     struct http_call *call = OSA_CONTAINER_OF(task, struct http_call, failure);
+    OSA_AUTO(osa_trace_leave) struct osa_trace_scope scope = osa_trace_enter(call->trace);
     struct osa_error err = { 0 };
     (void)osa_fail(&err, OSA_RESOURCE_EXHAUSTED, 0, "%s: no memory for the call", call->what);
     if (call->done != NULL)
@@ -336,19 +341,32 @@ static bool add_header(struct http_call *call, const char *line)
     return more != NULL;
 }
 
+/* @value: NULL: no such header */
+static bool add_field(struct http_call *call, const char *name, const char *value)
+{
+    char line[OSA_TRACE_STATE_SIZE + 32];
+    if (value == NULL)
+        return true;
+    (void)snprintf(line, sizeof(line), "%s: %s", name, value);
+    return add_header(call, line);
+}
+
 static bool fill_call(struct http_call *call, const struct http_request *request)
 {
     struct http_client *client = call->client;
     if (!http_transfer_open(client, &call->transfer, request->path, request->timeout_ns))
         return false;
     CURL *easy = call->transfer.easy;
+    const struct osa_trace *trace = call->trace;
     (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     (void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_head);
     (void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
     if (curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method) != CURLE_OK ||
         !add_header(call, "Accept: application/json") || !add_header(call, "Expect:") ||
-        (client->authorization != NULL && !add_header(call, client->authorization)))
+        (client->authorization != NULL && !add_header(call, client->authorization)) ||
+        !add_field(call, "traceparent", trace != NULL ? trace->parent : NULL) ||
+        !add_field(call, "tracestate", trace != NULL ? trace->state : NULL))
         return false;
     /* On a connection that it used before, libcurl sends a request again when no answer comes: that
      * would start a process twice. */
@@ -377,6 +395,7 @@ struct http_call *http_send(struct http_client *client, const struct http_reques
     if (call == NULL)
         abort();
     call->client = client;
+    call->trace = osa_trace_ref(osa_trace_current());
     call->done = done;
     call->ctx = ctx;
     call->transfer.ended = on_ended;

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/id.h"
+#include "base/trace.h"
 #include "io/http_internal.h"
 
 #include <openssl/evp.h>
@@ -386,8 +387,15 @@ static void make_keys(char key[KEY_TEXT], char accept[ACCEPT_TEXT])
     (void)EVP_EncodeBlock((unsigned char *)accept, digest, sizeof(digest));
 }
 
+/* Adds "NAME: VALUE"; nothing for NULL. */
+static bool add_field(struct osa_buf *out, const char *name, const char *value)
+{
+    return value == NULL || osa_buf_addf(out, "%s: %s\r\n", name, value);
+}
+
 static bool make_request(struct websocket *ws, const char *path)
 {
+    const struct osa_trace *trace = osa_trace_current();
     const char *host = strstr(ws->client->url, "://") + 3;
     size_t host_len = strcspn(host, "/");
     char key[KEY_TEXT];
@@ -395,10 +403,13 @@ static bool make_request(struct websocket *ws, const char *path)
     return osa_buf_addf(&ws->out,
                         "GET %s%s HTTP/1.1\r\nHost: %.*s\r\nUpgrade: websocket\r\n"
                         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                        "Sec-WebSocket-Key: %s\r\n%s%s\r\n",
+                        "Sec-WebSocket-Key: %s\r\n%s%s",
                         host + host_len, path, (int)host_len, host, key,
                         ws->client->authorization != NULL ? ws->client->authorization : "",
-                        ws->client->authorization != NULL ? "\r\n" : "");
+                        ws->client->authorization != NULL ? "\r\n" : "") &&
+           add_field(&ws->out, "traceparent", trace != NULL ? trace->parent : NULL) &&
+           add_field(&ws->out, "tracestate", trace != NULL ? trace->state : NULL) &&
+           osa_buf_add(&ws->out, "\r\n", 2);
 }
 
 static void on_connected(struct http_transfer *transfer, CURLcode result)

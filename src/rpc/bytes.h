@@ -9,6 +9,10 @@
 #include <grpc/grpc.h>
 #include <grpc/slice.h>
 
+/* Metadata with the trace context, as OpenTelemetry's propagators for gRPC name it. */
+#define RPC_TRACE_PARENT "traceparent"
+#define RPC_TRACE_STATE "tracestate"
+
 /**
  * rpc_bytes_pack() - Pack into one slice of exactly the right size
  * Return: the buffer (free with grpc_byte_buffer_destroy); its length in *ret_len

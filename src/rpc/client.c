@@ -9,6 +9,7 @@
  */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/trace.h"
 #include "rpc/bytes.h"
 #include "rpc/client_internal.h"
 #include "rpc/send_queue.h"
@@ -24,6 +25,7 @@ static const char details_key[] = "grpc-status-details-bin";
 /**
  * struct rpc_client_call - Owner: the loop thread
  * @pending: batches in flight; `done` waits for 0
+ * @trace:   the current one when it was started: sent along, and current in its callbacks; owned
  */
 struct rpc_client_call {
     struct rpc_channel *channel;
@@ -33,6 +35,7 @@ struct rpc_client_call {
     struct rpc_client_events *events;
     const ProtobufCMessageDescriptor *response;
     struct osa_error early; /* why it never began */
+    struct osa_trace *trace;
 
     bool begun;
     bool wait_for_ready;
@@ -74,6 +77,7 @@ static void call_free(struct rpc_client_call *call)
     grpc_metadata_array_destroy(&call->trailing);
     grpc_slice_unref(call->status_text);
     grpc_call_unref(call->core);
+    osa_trace_unref(call->trace);
     free(call);
 }
 
@@ -116,23 +120,42 @@ static void start_batch(struct rpc_client_call *call, const grpc_op *ops, size_t
 
 /* ---- sending ---- */
 
-static grpc_op op_initial(struct rpc_client_call *call, grpc_metadata *authorization)
+/* struct sent_metadata - Of a call's beginning; values are owned until core has them */
+struct sent_metadata {
+    grpc_metadata items[3];
+    size_t count;
+};
+
+static void add_metadata(struct sent_metadata *metadata, const char *key, grpc_slice value)
+{
+    metadata->items[metadata->count++] =
+        (grpc_metadata){ .key = grpc_slice_from_static_string(key), .value = value };
+}
+
+static grpc_slice bearer(const struct rpc_token *token)
+{
+    static const char scheme[] = "Bearer ";
+    grpc_slice value = grpc_slice_malloc(sizeof(scheme) - 1 + token->len);
+    memcpy(GRPC_SLICE_START_PTR(value), scheme, sizeof(scheme) - 1);
+    memcpy(GRPC_SLICE_START_PTR(value) + sizeof(scheme) - 1, token->text, token->len);
+    return value;
+}
+
+static grpc_op op_initial(struct rpc_client_call *call, struct sent_metadata *metadata)
 {
     grpc_op op = { .op = GRPC_OP_SEND_INITIAL_METADATA };
     if (call->wait_for_ready)
         op.flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY |
                    GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET;
-    const struct rpc_token *token = &call->channel->token;
-    if (token->text != NULL) {
-        static const char scheme[] = "Bearer ";
-        grpc_slice value = grpc_slice_malloc(sizeof(scheme) - 1 + token->len);
-        memcpy(GRPC_SLICE_START_PTR(value), scheme, sizeof(scheme) - 1);
-        memcpy(GRPC_SLICE_START_PTR(value) + sizeof(scheme) - 1, token->text, token->len);
-        *authorization = (grpc_metadata){ .key = grpc_slice_from_static_string("authorization"),
-                                          .value = value };
-        op.data.send_initial_metadata.count = 1;
-        op.data.send_initial_metadata.metadata = authorization;
-    }
+    if (call->channel->token.text != NULL)
+        add_metadata(metadata, "authorization", bearer(&call->channel->token));
+    const struct osa_trace *trace = call->trace;
+    if (trace != NULL)
+        add_metadata(metadata, RPC_TRACE_PARENT, grpc_slice_from_copied_string(trace->parent));
+    if (trace != NULL && trace->state != NULL)
+        add_metadata(metadata, RPC_TRACE_STATE, grpc_slice_from_copied_string(trace->state));
+    op.data.send_initial_metadata.count = metadata->count;
+    op.data.send_initial_metadata.metadata = metadata->items;
     return op;
 }
 
@@ -141,7 +164,7 @@ static void flush(struct rpc_client_call *call)
     if (call->sending || call->ended || (!call->begun && call->early.code != OSA_OK))
         return;
     grpc_op ops[3];
-    grpc_metadata authorization = { .value = grpc_empty_slice() };
+    struct sent_metadata metadata = { .count = 0 };
     size_t count = 0;
     grpc_byte_buffer *message = rpc_send_queue_take(&call->queue);
     if (message != NULL) {
@@ -156,18 +179,20 @@ static void flush(struct rpc_client_call *call)
         call->half_close_sent = true;
     }
     if (!call->begun)
-        ops[count++] = op_initial(call, &authorization);
+        ops[count++] = op_initial(call, &metadata);
     call->begun = true;
     if (count > 0) {
         call->sending = true;
         start_batch(call, ops, count, &call->sent);
     }
-    grpc_slice_unref(authorization.value); /* core holds its own reference */
+    while (metadata.count > 0) /* core holds references of its own */
+        grpc_slice_unref(metadata.items[--metadata.count].value);
 }
 
 static void on_sent(struct rpc_step *step)
 {
     struct rpc_client_call *call = OSA_CONTAINER_OF(step, struct rpc_client_call, sent);
+    OSA_AUTO(osa_trace_leave) struct osa_trace_scope scope = osa_trace_enter(call->trace);
     bool ok = step->ok; /* flush() may start the step anew, and the worker then writes it */
     call->pending--;
     call->sending = false;
@@ -235,6 +260,7 @@ static void deliver(struct rpc_client_call *call)
 static void on_received(struct rpc_step *step)
 {
     struct rpc_client_call *call = OSA_CONTAINER_OF(step, struct rpc_client_call, received);
+    OSA_AUTO(osa_trace_leave) struct osa_trace_scope scope = osa_trace_enter(call->trace);
     call->pending--;
     call->reading = false;
     if (step->ok && call->payload != NULL)
@@ -256,6 +282,7 @@ void rpc_client_pause(struct rpc_client_call *call, bool pause)
 static void on_finished(struct rpc_step *step)
 {
     struct rpc_client_call *call = OSA_CONTAINER_OF(step, struct rpc_client_call, finished);
+    OSA_AUTO(osa_trace_leave) struct osa_trace_scope scope = osa_trace_enter(call->trace);
     call->pending--;
     call->ended = true;
     settle(call);
@@ -264,6 +291,7 @@ static void on_finished(struct rpc_step *step)
 static void on_begin(struct osa_task *task)
 {
     struct rpc_client_call *call = OSA_CONTAINER_OF(task, struct rpc_client_call, begin);
+    OSA_AUTO(osa_trace_leave) struct osa_trace_scope scope = osa_trace_enter(call->trace);
     if (call->early.code != OSA_OK) {
         finish(call);
         return;
@@ -315,6 +343,7 @@ struct rpc_client_call *rpc_client_start(struct rpc_channel *channel, const char
     call->events = events;
     call->response = response;
     call->wait_for_ready = wait_for_ready;
+    call->trace = osa_trace_ref(osa_trace_current());
     rpc_send_queue_init(&call->queue);
     call->status_text = grpc_empty_slice();
     grpc_metadata_array_init(&call->initial);
@@ -353,60 +382,4 @@ void rpc_channel_free(struct rpc_channel *channel)
     rpc_token_done(&channel->token);
     free(channel->token_path);
     free(channel);
-}
-
-/* ---- one request, one response ---- */
-
-struct unary {
-    struct rpc_client_events events;
-    ProtobufCMessage *response; /* owned */
-    struct osa_error result;
-    bool done;
-};
-
-/* The message is borrowed, so what is kept is packed and unpacked once more. */
-static void on_unary_message(struct rpc_client_events *events, const ProtobufCMessage *response)
-{
-    struct unary *unary = OSA_CONTAINER_OF(events, struct unary, events);
-    size_t len = protobuf_c_message_get_packed_size(response);
-    uint8_t *packed = malloc(len + 1);
-    if (packed == NULL || unary->response != NULL) {
-        free(packed);
-        return;
-    }
-    (void)protobuf_c_message_pack(response, packed);
-    unary->response = protobuf_c_message_unpack(response->descriptor, NULL, len, packed);
-    free(packed);
-}
-
-static void on_unary_done(struct rpc_client_events *events, const struct rpc_status *status)
-{
-    struct unary *unary = OSA_CONTAINER_OF(events, struct unary, events);
-    unary->result = status->error;
-    unary->done = true;
-}
-
-enum osa_code rpc_client_unary(struct rpc_channel *channel, const char *path,
-                               const ProtobufCMessage *request,
-                               const ProtobufCMessageDescriptor *response, int64_t deadline_ns,
-                               ProtobufCMessage **ret_response, struct osa_error *err)
-{
-    struct unary unary = { .events = { .message = on_unary_message, .done = on_unary_done } };
-    struct rpc_client_call *call = rpc_client_start(channel, path, response, deadline_ns,
-                                                    /* wait_for_ready= */ false, &unary.events);
-    (void)rpc_client_send(call, request);
-    rpc_client_half_close(call);
-    while (!unary.done)
-        (void)osa_loop_run_once(channel->loop, OSA_NEVER);
-    if (unary.result.code == OSA_OK && unary.response == NULL)
-        (void)osa_fail(&unary.result, OSA_INTERNAL, 0, "the server sent no response");
-    if (unary.result.code != OSA_OK) {
-        if (unary.response != NULL)
-            protobuf_c_message_free_unpacked(unary.response, NULL);
-        if (err != NULL)
-            *err = unary.result;
-        return unary.result.code;
-    }
-    *ret_response = unary.response;
-    return OSA_OK;
 }

@@ -47,6 +47,7 @@ void rpc_call_unref(struct rpc_call *call)
 {
     if (call == NULL || atomic_fetch_sub_explicit(&call->refs, 1, memory_order_acq_rel) != 1)
         return;
+    osa_trace_unref(call->trace);
     free(call);
 }
 
@@ -179,6 +180,7 @@ static bool flush(struct rpc_call *call)
 static void on_sent(struct rpc_step *step)
 {
     struct rpc_call *call = OSA_CONTAINER_OF(step, struct rpc_call, sent);
+    OSA_AUTO(osa_trace_leave) struct osa_trace_scope scope = osa_trace_enter(call->trace);
     call->pending--;
     call->sending = false;
     rpc_send_queue_sent(&call->queue);
@@ -276,6 +278,7 @@ static void refuse(struct rpc_call *call, const struct osa_error *err)
 static void on_received(struct rpc_step *step)
 {
     struct rpc_call *call = OSA_CONTAINER_OF(step, struct rpc_call, received);
+    OSA_AUTO(osa_trace_leave) struct osa_trace_scope scope = osa_trace_enter(call->trace);
     call->pending--;
     call->reading = false;
     struct osa_error err = { 0 };
@@ -306,6 +309,7 @@ void rpc_call_read(struct rpc_call *call)
 static void on_closed(struct rpc_step *step)
 {
     struct rpc_call *call = OSA_CONTAINER_OF(step, struct rpc_call, closed);
+    OSA_AUTO(osa_trace_leave) struct osa_trace_scope scope = osa_trace_enter(call->trace);
     call->pending--;
     if (call->state != CALL_SENT) {
         call->state = CALL_OVER;
@@ -356,6 +360,9 @@ static void begin(struct rpc_call *call)
 {
     const struct rpc_method *method = call->entry->method;
     call->deadline_ns = deadline_from_core(call->core_deadline);
+    call->trace = osa_trace_new(rpc_call_metadata(call, RPC_TRACE_PARENT),
+                                rpc_call_metadata(call, RPC_TRACE_STATE));
+    OSA_AUTO(osa_trace_leave) struct osa_trace_scope scope = osa_trace_enter(call->trace);
     call->corked = true;
     run_first_callbacks(call);
     call->corked = false;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/trace.h"
 #include "rpc/auth.h"
 #include "rpc/send_queue.h"
 #include "rpc/server.h"
@@ -74,6 +75,7 @@ enum call_state {
  * struct rpc_call - Owner: the loop thread; the worker for an inline_ok method until its one batch starts
  * @corked:  a handler's first callbacks run; what they do is sent as one batch afterwards
  * @pending: batches in flight; `done` waits for 0
+ * @trace:   what the caller named as its trace; owned; NULL: none
  */
 struct rpc_call {
     atomic_uint refs;
@@ -111,6 +113,7 @@ struct rpc_call {
     int64_t started_ns;
     int64_t deadline_ns;
     struct rpc_peer peer;
+    struct osa_trace *trace;
     void *data;
 };
 

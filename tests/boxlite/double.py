@@ -44,6 +44,7 @@ class Double:
         self.boxes = {}
         self.faults = []
         self.requests = 0
+        self.traces = []
 
     # ---- routes ----
 
@@ -218,7 +219,7 @@ class Double:
             return Reply(204)
         running = sum(len(box.executions) for box in self.boxes.values())
         return Reply(200, {"boxes": [box.spec for box in self.boxes.values()], "executions": running,
-                           "requests": self.requests})
+                           "requests": self.requests, "traces": self.traces})
 
     async def answer(self, request, reader, writer):
         if request.path.startswith("/double/"):
@@ -230,6 +231,8 @@ class Double:
         if isinstance(found, Reply):
             return found
         name, arguments = found
+        if "traceparent" in request.headers:
+            self.traces.append((name, request.headers["traceparent"], request.headers.get("tracestate")))
         fault = faults.take(self.faults, name)
         if fault and not faults.is_late(fault):
             return await faults.misbehave(fault, request, writer)

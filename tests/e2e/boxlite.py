@@ -8,33 +8,9 @@ import json
 import subprocess
 import time
 import unittest
-import urllib.request
 
 import harness
-
-DOUBLE = harness.SOURCE / "tests/boxlite/double.py"
-KEY = "e2e-key"
-
-
-class Double:
-    def __init__(self, *arguments):
-        self.process = subprocess.Popen(["/usr/bin/python3", DOUBLE, "--api-key", KEY, *arguments],
-                                        stdout=subprocess.PIPE, text=True)
-        line = self.process.stdout.readline()
-        if not line:
-            if self.process.wait() == 77:
-                harness.skip("no pid namespace can be made here")
-            raise AssertionError("the double did not start")
-        self.url = f"http://127.0.0.1:{int(line)}"
-
-    def state(self):
-        with urllib.request.urlopen(f"{self.url}/double/state") as reply:
-            return json.load(reply)
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
-        self.process.stdout.close()
+from boxlite_double import KEY, Double
 
 
 class BoxLite(unittest.TestCase):

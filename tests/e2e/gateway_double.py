@@ -96,6 +96,7 @@ class Double(OpenShellServicer):
         self.sandboxes = {}
         self.relays = {}
         self.broken = []
+        self.traces = []  # (method, traceparent, tracestate) of calls that have one
         self.lock = threading.Lock()
         self.down = False
         self.port = harness.free_port()
@@ -133,7 +134,13 @@ class Double(OpenShellServicer):
             context.abort(Code.PERMISSION_DENIED, "token of another sandbox")
         return sandbox
 
+    def note_trace(self, method, context):
+        metadata = dict(context.invocation_metadata())
+        if "traceparent" in metadata:
+            self.traces.append((method, metadata["traceparent"], metadata.get("tracestate")))
+
     def GetSandboxConfig(self, request, context):
+        self.note_trace("GetSandboxConfig", context)
         sandbox = self.caller(context, request.sandbox_id)
         return config_pb2.GetSandboxConfigResponse(
             policy=sandbox.policy, version=sandbox.version if sandbox.policy else 0,
@@ -193,6 +200,7 @@ class Double(OpenShellServicer):
     # ---- sessions ----
 
     def ConnectSupervisor(self, requests, context):
+        self.note_trace("ConnectSupervisor", context)
         first = next(requests, None)
         if first is None or first.WhichOneof("payload") != "hello" or not first.hello.sandbox_id:
             self.complain("a session did not begin with a hello")

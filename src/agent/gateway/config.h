@@ -17,6 +17,7 @@
  * @main_spec: JSON, or base64url:… of it; NULL
  * @user_environment: JSON; NULL
  * @uid, @gid: text of numbers; NULL or "" for none
+ * @trace_parent, @trace_state: trace that this start belongs to, as osa_trace_new() takes it; NULL
  */
 struct gateway_config {
     struct osa_options *options; /* owned */
@@ -51,6 +52,8 @@ struct gateway_config {
     const char *user_environment;
     const char *uid;
     const char *gid;
+    const char *trace_parent;
+    const char *trace_state;
     uint64_t poll_s;
     const char *log_push_level;
 

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/trace.h"
 #include "policy/document.h"
 
 #include <errno.h>
@@ -229,6 +230,9 @@ static void make_instance_id(struct gateway *gateway)
 static enum osa_code start(struct gateway *gateway, struct osa_error *err)
 {
     const struct gateway_config *config = gateway->config;
+    OSA_AUTO(osa_trace_free)
+    struct osa_trace *trace = osa_trace_new(config->trace_parent, config->trace_state);
+    OSA_AUTO(osa_trace_leave) struct osa_trace_scope scope = osa_trace_enter(trace);
     enum osa_code code = OSA_OK;
     make_instance_id(gateway);
     workload_user_env(gateway);

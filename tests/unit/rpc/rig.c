@@ -2,6 +2,7 @@
 #include "rig.h"
 
 #include "base/fd.h"
+#include "base/trace.h"
 #include "cmocka_all.h"
 
 #include <dirent.h>
@@ -215,6 +216,9 @@ static void on_audit(void *ctx, const struct rpc_audit *record)
     rig->audit_peer = *record->peer;
     (void)snprintf(rig->audit_method, sizeof(rig->audit_method), "%s", record->method);
     (void)snprintf(rig->audit_text, sizeof(rig->audit_text), "%s", record->text);
+    const struct osa_trace *trace = osa_trace_current();
+    (void)snprintf(rig->audit_trace, sizeof(rig->audit_trace), "%s",
+                   trace != NULL ? trace->parent : "");
     rig->audits++;
 }
 

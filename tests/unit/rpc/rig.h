@@ -27,6 +27,7 @@ struct rig {
     struct rpc_peer audit_peer;
     char audit_method[128];
     char audit_text[512];
+    char audit_trace[64]; /* traceparent that was current; "" for none */
     int audits;
 };
 

@@ -2,6 +2,7 @@
 /* Server against client in one process, over a Unix socket: all kinds of calls and all their ends. */
 #include "rpc/server.h"
 
+#include "base/trace.h"
 #include "cmocka_all.h"
 #include "rig.h"
 
@@ -62,6 +63,31 @@ static void test_unary_is_audited(void **state)
     assert_int_equal(rig->audit.code, OSA_FAILED_PRECONDITION);
     assert_string_equal(rig->audit_text, "asked to fail: ÄÖ %");
     assert_true(rig->audit.duration_ns > 0 && rig->audit.duration_ns < 10 * OSA_NS_PER_SEC);
+}
+
+/* One loop serves both sides here, so what is current is looked at in each one's own callbacks. */
+static void test_trace(void **state)
+{
+    struct rig *rig = *state;
+    static const char parent[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    struct osa_trace *trace = osa_trace_new(parent, "vendor=x");
+    static const char *const methods[] = { ECHO "Unary", ECHO "Quick", "/rpc_test.Echo/None" };
+    for (int i = 0; i < 3; i++) {
+        struct probe probe = { 0 };
+        struct osa_trace_scope scope = osa_trace_enter(trace);
+        probe_start(rig, &probe, methods[i], OSA_NEVER);
+        osa_trace_leave(&scope);
+        probe_send(&probe, "hello", 1);
+        rpc_client_half_close(probe.call);
+        probe_wait(rig, &probe);
+        rig_wait(rig, &rig->audits, i * 2 + 1);
+        assert_string_equal(rig->audit_trace, parent);
+        struct probe without = { 0 };
+        probe_unary(rig, &without, methods[i], "hello", 1);
+        rig_wait(rig, &rig->audits, i * 2 + 2);
+        assert_string_equal(rig->audit_trace, "");
+    }
+    osa_trace_unref(trace);
 }
 
 static void test_inline(void **state)
@@ -387,6 +413,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(unary),
         TEST(unary_is_audited),
+        TEST(trace),
         TEST(inline),
         TEST(failure_carries_details),
         TEST(server_stream),
