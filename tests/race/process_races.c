@@ -95,7 +95,7 @@ static void fork_bomb_dies_whole(void **state)
                    nap(), nap());
     struct process_spec spec = shell(script);
     launch(&box, &bomb, &spec);
-    for (unsigned i = 0; i < 500 && count_naps() < 20; i++)
+    for (unsigned i = 0; i < 6000 && count_naps() < 20; i++)
         run_for_ms(10);
     assert_true(count_naps() >= 20); /* the control: it does multiply */
     kill_tree_and_wait(&bomb);
