@@ -7,6 +7,7 @@
  */
 #include "backends/boxlite/helper.h"
 
+#include "base/id.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -33,10 +34,11 @@ extern const size_t boxlite_guest_image_size;
 
 /*
  * Folders differ in what they allow: one to write to, then one to execute from. `head` may read
- * ahead, but nothing is sent behind the program before it speaks.
+ * ahead, but nothing is sent behind the program before it speaks. The name is nobody's to guess, for a
+ * program of the image could stand there first.
  */
 static const char script[] =
-    "umask 077; n=.openshell-guest-$$; t=\n"
+    "umask 077; n=.openshell-guest-%s; t=\n"
     "for d in /run /tmp /var/tmp /dev/shm /root ''; do\n"
     "  if (: >\"$d/$n\") 2>/dev/null; then t=$d/$n; break; fi\n"
     "done\n"
@@ -476,9 +478,11 @@ static void on_executed(void *ctx, const struct http_reply *reply, const struct 
 
 static void write_exec(struct osa_buf *body)
 {
-    char text[sizeof(script) + 32];
+    char text[sizeof(script) + OSA_ID_SIZE + 32];
+    char name[OSA_ID_SIZE];
     struct osa_json json;
-    (void)snprintf(text, sizeof(text), script, boxlite_guest_image_size);
+    osa_id_new('h', name);
+    (void)snprintf(text, sizeof(text), script, name, boxlite_guest_image_size);
     osa_json_init(&json, body, /* pretty= */ false);
     osa_json_open(&json, '{');
     osa_json_key(&json, "command");
