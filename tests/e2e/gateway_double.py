@@ -426,7 +426,9 @@ class Driver:
         except AssertionError:
             self.kill()
             raise
-        self.channel = grpc.insecure_channel(f"unix:{self.socket}")
+        # Not the connection of the channel before, which may just have failed with that driver.
+        self.channel = grpc.insecure_channel(f"unix:{self.socket}",
+                                             [("grpc.use_local_subchannel_pool", 1)])
         self.stub = ComputeDriverStub(self.channel)
 
     def ready(self):
