@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "agent/egress_options.h"
 #include "agent/events.h"
 #include "agent/spec.h"
 #include "backends/backend.h"
@@ -49,8 +50,7 @@ struct agent_limits agent_limits_default(void);
  * @min_isolation: for a request that names none
  * @state_dir: absolute; NULL: sandboxes have no certificate authority, so the egress proxy does not
  *            look into TLS
- * @policy_strict: network policies are read strictly, as policy/engine.h has it
- * @egress_ca: a file with further authorities that servers outside are believed by; NULL: none
+ * @egress: NULL: all defaults
  * @draining: called once when the agent stops accepting work; may be NULL
  */
 struct agent_setup {
@@ -63,8 +63,7 @@ struct agent_setup {
     enum isolation_level min_isolation;
     bool allow_loader_env;
     const char *state_dir;
-    bool policy_strict;
-    const char *egress_ca;
+    const struct egress_options *egress;
     void (*draining)(void *ctx);
     void *ctx;
 };

@@ -274,22 +274,6 @@ static const struct osa_option sandboxes[] = {
       .type = OSA_OPTION_BOOL,
       .offset = AT(sandbox),
       .help = "Make one sandbox at the start; processes without a sandbox go there" },
-    { .flag = "policy-strict",
-      .variable = "OPENSHELL_AGENT_POLICY_STRICT",
-      .key = "policy_strict",
-      .type = OSA_OPTION_BOOL,
-      .offset = AT(policy_strict),
-      .help =
-          "Read network policies in the safer way where OpenShell's own is surprising: rules are "
-          "enforced unless they say audit, a * in deny rules matches dots as well, and more" },
-    { .flag = "egress-ca",
-      .variable = "OPENSHELL_AGENT_EGRESS_CA",
-      .key = "egress_ca",
-      .type = OSA_OPTION_PATH,
-      .offset = AT(egress_ca),
-      .value = "FILE",
-      .help = "Certificate authorities, PEM, that servers outside are believed by beside the "
-              "host's, when the egress proxy looks into TLS" },
     { .flag = "state-dir",
       .variable = "OPENSHELL_AGENT_STATE_DIR",
       .key = "state_dir",
@@ -427,6 +411,7 @@ static const struct osa_option_group groups[] = {
 #ifdef OSA_BOXLITE
     { "BoxLite", boxlite, OSA_ARRAY_LEN(boxlite), NULL },
 #endif
+    { "What sandboxes may reach", egress_option_rows, EGRESS_OPTION_COUNT, NULL },
     { "Limits", limits, OSA_ARRAY_LEN(limits), NULL },
 };
 

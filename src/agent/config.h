@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "agent/egress_options.h"
 #include "backends/backend.h"
 #include "base/log.h"
 #include "base/option.h"
@@ -27,8 +28,7 @@
  * @allow_loader_env: let LD_PRELOAD and its like into environments
  * @sandbox: make a sandbox at the start, into which spawns without sandbox_id go
  * @capacity: what all sandboxes may use together; 0 is no bound
- * @policy_strict: network policies are read strictly, as policy/engine.h has it
- * @egress_ca: further authorities for the egress proxy; NULL when not given
+ * @egress: agent/egress_options.h
  * @state_dir: absolute directory for files of the agent's own; hidden from sandboxes
  */
 struct agent_config {
@@ -64,8 +64,7 @@ struct agent_config {
     enum isolation_level min_isolation;
     bool sandbox;
     bool allow_loader_env;
-    bool policy_strict;
-    const char *egress_ca;
+    struct egress_options egress;
     const char *state_dir;
     const char *cgroup_parent; /* NULL: the agent's own */
 

@@ -5,8 +5,10 @@
 #include "agent/aliases.h"
 #include "agent/authority.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "egress/gate.h"
+#include "egress/resolver.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -39,6 +41,7 @@ struct egress {
     struct meter allowed;
     struct meter denied;
     struct gate *gate;
+    struct resolver *resolver; /* NULL: programs that know no proxy have no way out */
     struct policy_live *policy;
     const struct policy_document *doc; /* owned reference; what @aliases speak of */
     struct aliases aliases;
@@ -211,6 +214,12 @@ static void add_authority(struct egress *egress)
         add_variable(egress, bundle[i], SANDBOX_SHARED_PATH "/ca-bundle.pem");
 }
 
+static const struct egress_options *options_of(const struct agent *agent)
+{
+    static const struct egress_options defaults;
+    return agent->setup.egress != NULL ? agent->setup.egress : &defaults;
+}
+
 /* Two descriptors a connection, and half of all are for others than this sandbox. */
 static struct gate_limits choose_limits(void)
 {
@@ -223,7 +232,15 @@ static struct gate_limits choose_limits(void)
 
 static enum osa_code open_dns(struct agent *agent, struct osa_error *err)
 {
-    return agent->dns != NULL ? OSA_OK : dns_open(agent->setup.loop, &agent->dns, err);
+    const struct osa_strings *servers = &options_of(agent)->dns;
+    if (agent->dns != NULL)
+        return OSA_OK;
+    enum osa_code code = dns_open(agent->setup.loop, &agent->dns, err);
+    if (code == OSA_OK && servers->count > 0)
+        code = dns_set_servers(agent->dns, servers->items, servers->count, err);
+    if (code != OSA_OK)
+        dns_close(OSA_TAKE(agent->dns));
+    return code;
 }
 
 /* What looking into TLS takes beside an authority. Return: the authority, or NULL when there is no looking */
@@ -232,7 +249,7 @@ static struct tls_authority *open_tls(struct sandbox *sandbox)
     struct agent *agent = sandbox->agent;
     struct osa_error err = { 0 };
     if (sandbox->authority != NULL && agent->trust == NULL &&
-        authority_trust(agent->setup.egress_ca, &agent->trust, &err) != OSA_OK)
+        authority_trust(options_of(agent)->ca, &agent->trust, &err) != OSA_OK)
         osa_log_error(OSA_LOG_WARN, "agent", "TLS that leaves sandboxes is not looked into", &err);
     return agent->trust != NULL ? authority_tls(sandbox->authority) : NULL;
 }
@@ -245,9 +262,56 @@ enum osa_code egress_policy(struct egress *egress, const struct policy_document 
     egress->doc = policy_document_ref(doc);
     aliases_resolve(doc, egress->sandbox->request->root, &egress->aliases);
     enum osa_code code = policy_live_publish(egress->policy, doc, ++egress->version, err);
+    if (egress->resolver != NULL)
+        resolver_policy_changed(egress->resolver);
     if (egress->gate != NULL)
         gate_policy_changed(egress->gate);
     return code;
+}
+
+static enum osa_code open_resolver(struct egress *egress, const struct sandbox_door *door,
+                                   struct osa_error *err)
+{
+    struct agent *agent = egress->sandbox->agent;
+    const struct resolver_config config = { .loop = agent->setup.loop,
+                                            .dns = agent->dns,
+                                            .policy = egress->policy,
+                                            .events = &egress->events,
+                                            .net = SANDBOX_NAMES_NET,
+                                            .prefix = SANDBOX_NAMES_PREFIX,
+                                            .udp = door->names_udp,
+                                            .tcp = door->names_tcp };
+    return door->names ? resolver_new(&config, &egress->resolver, err) : OSA_OK;
+}
+
+/* The door's descriptors are taken, also on failure. */
+static enum osa_code open_door(struct egress *egress, struct sandbox_door *door,
+                               struct osa_error *err)
+{
+    struct agent *agent = egress->sandbox->agent;
+    struct tls_authority *authority = open_tls(egress->sandbox);
+    fill_environment(egress, door);
+    if (authority != NULL)
+        add_authority(egress);
+    enum osa_code code = open_resolver(egress, door, err);
+    if (code != OSA_OK) {
+        for (unsigned i = 0; i < 2; i++)
+            osa_close_fd(&door->fds[i]);
+        osa_close_fd(&door->tcp);
+        return code;
+    }
+    const struct gate_config config = { .loop = agent->setup.loop,
+                                        .dns = agent->dns,
+                                        .policy = egress->policy,
+                                        .events = &egress->events,
+                                        .limits = choose_limits(),
+                                        .authority = authority,
+                                        .trust = agent->trust,
+                                        .providers = egress->sandbox->request->providers,
+                                        .fds = { door->fds[0], door->fds[1] },
+                                        .resolver = egress->resolver,
+                                        .tcp = door->tcp };
+    return gate_new(&config, &egress->gate, err);
 }
 
 enum osa_code egress_open(struct sandbox *sandbox, const struct policy_document *doc,
@@ -260,29 +324,15 @@ enum osa_code egress_open(struct sandbox *sandbox, const struct policy_document 
         return osa_fail_errno(err, ENOMEM, "egress proxy");
     egress->sandbox = sandbox;
     egress->events = (struct gate_events){ .identify = on_identify, .record = on_record };
-    const struct policy_engine_options options = { .strict = agent->setup.policy_strict };
-    egress->policy = policy_live_new(POLICY_FAIL_CLOSED, &options);
+    const struct policy_engine_options options = { .strict = options_of(agent)->policy_strict };
+    egress->policy = policy_live_new(options_of(agent)->failure_mode, &options);
     enum osa_code code = egress_policy(egress, doc, err);
     if (code == OSA_OK)
         code = open_dns(agent, err);
     if (code == OSA_OK)
         code = sandbox->backend->ops->sandbox_door(sandbox->handle, &door, err);
-    if (code == OSA_OK) {
-        struct tls_authority *authority = open_tls(sandbox);
-        const struct gate_config config = { .loop = agent->setup.loop,
-                                            .dns = agent->dns,
-                                            .policy = egress->policy,
-                                            .events = &egress->events,
-                                            .limits = choose_limits(),
-                                            .authority = authority,
-                                            .trust = agent->trust,
-                                            .providers = sandbox->request->providers,
-                                            .fds = { door.fds[0], door.fds[1] } };
-        fill_environment(egress, &door);
-        if (authority != NULL)
-            add_authority(egress);
-        code = gate_new(&config, &egress->gate, err);
-    }
+    if (code == OSA_OK)
+        code = open_door(egress, &door, err);
     if (code != OSA_OK) {
         egress_close(egress);
         return code;
@@ -296,6 +346,7 @@ void egress_close(struct egress *egress)
     if (egress == NULL)
         return;
     gate_free(egress->gate);
+    resolver_free(egress->resolver);
     policy_live_free(egress->policy);
     struct question *question;
     DL_FOREACH(egress->questions, question)
@@ -314,4 +365,9 @@ const struct spec_pairs *egress_environment(const struct egress *egress)
 {
     static const struct spec_pairs none;
     return egress != NULL ? &egress->environment : &none;
+}
+
+bool egress_has_names(const struct egress *egress)
+{
+    return egress->resolver != NULL;
 }

@@ -26,6 +26,9 @@ void egress_close(struct egress *egress);
 OSA_MUST_CHECK enum osa_code egress_policy(struct egress *egress, const struct policy_document *doc,
                                            struct osa_error *err);
 
+/** egress_has_names() - Have programs that know no proxy a way out? */
+bool egress_has_names(const struct egress *egress);
+
 /** egress_version() - How many policies have been put in force */
 uint32_t egress_version(const struct egress *egress);
 

@@ -208,8 +208,7 @@ static void make_agent(struct program *program)
         .min_isolation = config->min_isolation,
         .allow_loader_env = config->allow_loader_env,
         .state_dir = config->state_dir,
-        .policy_strict = config->policy_strict,
-        .egress_ca = config->egress_ca,
+        .egress = &config->egress,
         .draining = on_draining,
         .ctx = program,
     };

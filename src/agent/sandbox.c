@@ -396,6 +396,7 @@ static void attach(struct sandbox *sandbox)
         .root = request->root,
         .policy = policy_of(sandbox),
         .proxy = policy_of(sandbox)->rule_count > 0,
+        .names = policy_document_has_tcp(policy_of(sandbox)),
         .shared = authority_dir(sandbox->authority),
         .resources = request->resources,
         .workdir = request->workdir[0] != '\0' ? request->workdir : "/",

@@ -50,6 +50,12 @@ static enum osa_code check(const struct sandbox *sandbox, const struct policy_do
             "sandbox '%s' has no egress proxy: it was made without network_policies, or "
             "where none can be",
             sandbox->id);
+    if (policy_document_has_tcp(doc) && !policy_document_has_tcp(now) &&
+        !egress_has_names(sandbox->egress))
+        return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
+                        "sandbox '%s' has no resolver: it was made without an endpoint of protocol "
+                        "tcp, or where TCP cannot be redirected",
+                        sandbox->id);
     return policy_engine_compile(doc, NULL, &trial, err);
 }
 

@@ -162,6 +162,8 @@ typedef const char *const *strlist;
  * @seccomp_profile: "default", "strict" or "gpu"
  * @proxy:     the policy lets something out, through the egress proxy: sandbox_door() is to give its
  *             listeners. A level that cannot have them gives no network instead, and says so
+ * @names:     with @proxy: the policy lets programs out that know no proxy (protocol tcp), so the door
+ *             is to have a resolver's sockets and redirected TCP as well, where the level can
  * @shared:    a directory of the host that processes see, read-only, under SANDBOX_SHARED_PATH; ""
  *             for none. Only with @proxy, and of no effect where that is none
  * @min_isolation: the lowest level to accept; ISOLATION_ANY: the backend's highest, which must
@@ -178,6 +180,7 @@ struct sandbox_spec {
     const char *user;
     const char *seccomp_profile;
     bool proxy;
+    bool names;
     const char *shared;
     enum isolation_level min_isolation;
 };
@@ -305,12 +308,23 @@ struct usage_stats {
  * struct sandbox_door - Where a sandbox's egress proxy listens, for that sandbox alone
  * @fds:   listening sockets, non-blocking, CLOEXEC; taken by who asks; -1: none of that family
  * @hosts: their addresses as processes inside see them; "" where there is none
+ * @names: there are those below, taken likewise; else they mean nothing
+ * @names_udp, @names_tcp: where what the sandbox sends to any port 53 arrives
+ * @tcp:   where TCP to SANDBOX_NAMES_NET arrives; osa_tcp_original() tells what it was for
  */
 struct sandbox_door {
     int fds[2];
     char hosts[2][46];
     uint16_t port;
+    bool names;
+    int names_udp;
+    int names_tcp;
+    int tcp;
 };
+
+/* Addresses that stand for names inside a sandbox: a /15 for tests of network gear, RFC 2544. */
+#define SANDBOX_NAMES_NET 0xc6120000u
+#define SANDBOX_NAMES_PREFIX 15
 
 /** struct door_visit - A connection that was accepted at a door: the two ends, as accept(2) and getsockname(2) give them */
 struct door_visit {

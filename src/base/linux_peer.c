@@ -2,14 +2,18 @@
 #include "base/peer.h"
 
 #include "base/fd.h"
+#include "base/tcp.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <linux/netfilter_ipv4.h> /* after netinet/in.h, which it clashes with else */
 
 enum osa_code osa_peer_credentials(int fd, uint32_t *ret_uid, int32_t *ret_pid,
                                    struct osa_error *err)
@@ -63,4 +67,21 @@ int osa_accept(int fd)
     /* Not accept4(3): src/rpc wraps that for gRPC core, with another answer to EMFILE. */
     return (int)syscall(SYS_accept4, fd, /* addr= */ NULL, /* addrlen= */ NULL,
                         SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+enum osa_code osa_tcp_original(int fd, struct sockaddr_storage *ret, struct osa_error *err)
+{
+    struct sockaddr_in original;
+    struct sockaddr_in local;
+    socklen_t len = sizeof(original);
+    socklen_t local_len = sizeof(local);
+    /* Where connections are tracked, one that was not redirected has an original as well: itself. */
+    if (getsockopt(fd, IPPROTO_IP, SO_ORIGINAL_DST, &original, &len) < 0 ||
+        getsockname(fd, (struct sockaddr *)&local, &local_len) < 0)
+        return osa_fail(err, OSA_NOT_FOUND, errno, "the connection's original destination");
+    if (original.sin_addr.s_addr == local.sin_addr.s_addr && original.sin_port == local.sin_port)
+        return osa_fail(err, OSA_NOT_FOUND, 0, "the connection was not redirected");
+    memset(ret, 0, sizeof(*ret));
+    memcpy(ret, &original, sizeof(original));
+    return OSA_OK;
 }

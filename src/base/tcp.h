@@ -35,3 +35,10 @@ OSA_MUST_CHECK enum osa_code osa_tcp_parse(const char *text, struct osa_tcp_addr
  */
 OSA_MUST_CHECK enum osa_code osa_tcp_listen(const struct osa_tcp_address *address, int *ret_fd,
                                             uint16_t *ret_port, struct osa_error *err);
+
+/**
+ * osa_tcp_original() - Where an accepted IPv4 connection was meant to go before rules redirected it here
+ * Return: OSA_OK; NOT_FOUND for one that was not redirected. Source: nf_nat, SO_ORIGINAL_DST
+ */
+OSA_MUST_CHECK enum osa_code osa_tcp_original(int fd, struct sockaddr_storage *ret,
+                                              struct osa_error *err);

@@ -4,6 +4,8 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/tcp.h"
+#include "egress/resolver.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -55,7 +57,35 @@ void conn_arm(struct conn *conn, int64_t delay_ns)
     osa_timer_arm(conn->gate->config.loop, &conn->timer, osa_deadline_after(delay_ns));
 }
 
-void conn_new(struct gate *gate, int fd)
+/* What the address stands for that the client wanted. Return: false when it is gone, or was none. */
+static bool find_target(struct conn *conn)
+{
+    struct sockaddr_storage original;
+    struct sockaddr_in v4;
+    if (osa_tcp_original(conn->client.source.fd, &original, NULL) != OSA_OK)
+        return false;
+    memcpy(&v4, &original, sizeof(v4));
+    const char *name = resolver_name(conn->gate->config.resolver, ntohl(v4.sin_addr.s_addr));
+    conn->target.port = ntohs(v4.sin_port);
+    if (name != NULL)
+        (void)snprintf(conn->target.host, sizeof(conn->target.host), "%s", name);
+    return name != NULL;
+}
+
+/* A tunnel, whose CONNECT is that a program connected. */
+static void begin_redirected(struct conn *conn)
+{
+    conn->redirected = conn->tunnel = true;
+    if (find_target(conn)) {
+        conn_identify(conn);
+        return;
+    }
+    conn_record(conn, "tcp", NULL, (struct head_span){ NULL, 0 }, "mapping-missing",
+                "the address stands for no name that the sandbox has asked for");
+    conn_free(conn);
+}
+
+void conn_new(struct gate *gate, int fd, bool redirected)
 {
     const int one = 1;
     struct conn *conn = calloc(1, sizeof(*conn));
@@ -74,7 +104,10 @@ void conn_new(struct gate *gate, int fd)
     DL_APPEND(gate->conns, conn);
     gate->count++;
     conn_arm(conn, gate->config.limits.head_ns);
-    conn_step(conn);
+    if (redirected)
+        begin_redirected(conn);
+    else
+        conn_step(conn);
 }
 
 void conn_free(struct conn *conn)
@@ -302,7 +335,7 @@ void conn_record(struct conn *conn, const char *kind, const struct head *head,
     }
     const struct gate_record record = {
         .allowed = reason == NULL,
-        .kind = kind,
+        .kind = conn->redirected ? "tcp" : kind,
         .target = target,
         .method = method,
         .path = cut,

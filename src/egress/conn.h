@@ -14,6 +14,10 @@
 
 struct conn;
 
+/* Of the proxy in both families, and of redirected TCP. */
+#define GATE_LISTENERS 3u
+#define GATE_REDIRECTED 2u
+
 /*
  * state     what happens                                    left by
  * HEAD      a request's head is read                        whole → IDENTIFY or DECIDE, bad → REPLY
@@ -60,6 +64,7 @@ struct exchange; /* exchange.c */
 /**
  * struct conn - Owned by its gate's list
  * @tunnel:    a CONNECT, in whatever state; else requests in absolute form
+ * @redirected: TCP of a program that knows no proxy, a tunnel from the first byte on
  * @ticket:    of the answer that is awaited
  * @peer:      owned; NULL until the first answer
  * @engine:    owned reference; the policy that @grant is from
@@ -72,6 +77,7 @@ struct conn {
     struct conn *prev, *next;
     enum conn_state state;
     bool tunnel;
+    bool redirected;
     bool reuse;  /* the open server connection is for the request that is being decided */
     bool inside; /* a tunnel whose requests are looked at: the proxy speaks for both ends */
     bool local;  /* and it is the server, too: there is no other, and no policy about it */
@@ -109,7 +115,7 @@ struct conn {
  */
 struct gate {
     struct gate_config config;
-    struct osa_source listeners[2];
+    struct osa_source listeners[GATE_LISTENERS];
     struct osa_timer retry;
     struct conn *conns;
     unsigned count;
@@ -123,8 +129,11 @@ void gate_conn_gone(struct gate *gate);
 
 /* ---- conn.c ---- */
 
-/** conn_new() - A connection on an accepted socket, which is taken; lives in the gate's list */
-void conn_new(struct gate *gate, int fd);
+/**
+ * conn_new() - A connection on an accepted socket, which is taken; lives in the gate's list
+ * @redirected: it was meant for an address that stands for a name
+ */
+void conn_new(struct gate *gate, int fd, bool redirected);
 /** conn_free() - Cut it */
 void conn_free(struct conn *conn);
 /** conn_step() - Do what can be done now, then watch for more. May free @conn */
@@ -141,6 +150,8 @@ void conn_record(struct conn *conn, const char *kind, const struct head *head,
 
 /** conn_begin() - A request's head is whole and in order, at the start of @conn->client.in */
 void conn_begin(struct conn *conn, size_t len, const struct head *head);
+/** conn_identify() - Ask who the client is; conn_reach() follows. Steps */
+void conn_identify(struct conn *conn);
 /** conn_reach() - Decide on @conn->target, then resolve, check, dial; tunnel_begin() or exchange_connected() follow */
 void conn_reach(struct conn *conn);
 /** conn_judged() - The body that the rules wanted is there: decide, and go on */

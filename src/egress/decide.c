@@ -7,6 +7,8 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/tcp.h"
+#include "egress/address.h"
 #include "policy/explain.h"
 
 #include <errno.h>
@@ -77,16 +79,18 @@ static void on_peer(void *ctx, const struct gate_peer *peer, enum policy_reason 
         conn_reach(conn);
 }
 
-static void identify(struct conn *conn)
+void conn_identify(struct conn *conn)
 {
     struct sockaddr_storage client;
     struct sockaddr_storage proxy;
     socklen_t client_len = sizeof(client);
     socklen_t proxy_len = sizeof(proxy);
+    int fd = conn->client.source.fd;
     conn->ticket = calloc(1, sizeof(*conn->ticket));
-    if (conn->ticket == NULL ||
-        getpeername(conn->client.source.fd, (struct sockaddr *)&client, &client_len) < 0 ||
-        getsockname(conn->client.source.fd, (struct sockaddr *)&proxy, &proxy_len) < 0) {
+    if (conn->ticket == NULL || getpeername(fd, (struct sockaddr *)&client, &client_len) < 0 ||
+        (conn->redirected /* the client's socket knows nothing of it */
+             ? osa_tcp_original(fd, &proxy, NULL) != OSA_OK
+             : getsockname(fd, (struct sockaddr *)&proxy, &proxy_len) < 0)) {
         free(OSA_TAKE(conn->ticket));
         conn_free(conn);
         return;
@@ -141,7 +145,7 @@ void conn_begin(struct conn *conn, size_t len, const struct head *head)
         return;
     }
     if (conn->peer == NULL)
-        identify(conn);
+        conn_identify(conn);
     else
         conn_reach(conn);
 }
@@ -209,6 +213,15 @@ static void take_policy(struct conn *conn)
     conn->engine = policy_live_take(conn->gate->config.policy);
 }
 
+/* Programs that know no proxy have what endpoints of protocol tcp give them, and no more. */
+static bool fits_redirected(const struct conn *conn, const struct policy_engine *engine,
+                            const struct policy_grant *grant)
+{
+    return !conn->redirected ||
+           (!grant->inspect &&
+            policy_host_known(engine, conn->target.host, conn->target.port, POLICY_PROTOCOL_TCP));
+}
+
 /* What the policy says of the target. */
 static bool decide(struct conn *conn)
 {
@@ -217,6 +230,11 @@ static bool decide(struct conn *conn)
     conn_describe(conn, &connection);
     if (!policy_connect(conn->engine, &connection, &conn->grant)) {
         refuse_connection(conn, &connection);
+        return false;
+    }
+    if (!fits_redirected(conn, conn->engine, &conn->grant)) {
+        conn_refuse(conn, 403, "policy_denied", policy_reason_name(POLICY_REASON_ENDPOINT_MISS),
+                    "the endpoint is not one of protocol tcp, so it takes a client of the proxy");
         return false;
     }
     if (conn->tunnel && conn->grant.inspect && !conn->grant.tls_skip &&
@@ -248,35 +266,13 @@ static bool plan_guard(struct conn *conn)
 
 /* ---- where ---- */
 
-/* Copies, not casts: the compiler may take differently typed structs for different memory. */
-static bool address_of(const struct sockaddr_storage *from, struct policy_address *ret)
+static enum policy_reason check_address(const struct conn *conn,
+                                        const struct sockaddr_storage *from,
+                                        struct policy_address *ret)
 {
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-    if (from->ss_family == AF_INET) {
-        memcpy(&v4, from, sizeof(v4));
-        ret->size = 4;
-        memcpy(ret->bytes, &v4.sin_addr, 4);
-    } else if (from->ss_family == AF_INET6) {
-        memcpy(&v6, from, sizeof(v6));
-        ret->size = 16;
-        memcpy(ret->bytes, &v6.sin6_addr, 16);
-    }
-    return from->ss_family == AF_INET || from->ss_family == AF_INET6;
-}
-
-static void address_to(const struct policy_address *address, struct sockaddr_storage *ret)
-{
-    struct sockaddr_in v4 = { .sin_family = AF_INET };
-    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
-    memset(ret, 0, sizeof(*ret));
-    if (address->size == 4) {
-        memcpy(&v4.sin_addr, address->bytes, 4);
-        memcpy(ret, &v4, sizeof(v4));
-    } else {
-        memcpy(&v6.sin6_addr, address->bytes, 16);
-        memcpy(ret, &v6, sizeof(v6));
-    }
+    *ret = (struct policy_address){ 0 };
+    return address_from(from, ret) ? policy_guard_check(&conn->guard, ret)
+                                   : POLICY_REASON_RESOLUTION;
 }
 
 /* One bad address spoils all: a name that leads inside in part is not to be trusted in whole. */
@@ -284,10 +280,8 @@ static bool check_addresses(struct conn *conn, const struct sockaddr_storage *ad
                             size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        struct policy_address address = { 0 };
-        enum policy_reason reason = POLICY_REASON_RESOLUTION;
-        if (address_of(&addresses[i], &address))
-            reason = policy_guard_check(&conn->guard, &address);
+        struct policy_address address;
+        enum policy_reason reason = check_address(conn, &addresses[i], &address);
         if (reason != POLICY_REASON_NONE) {
             refuse_destination(conn, reason, address.size > 0 ? &address : NULL, "");
             return false;
@@ -315,14 +309,36 @@ static void dial(struct conn *conn, const struct sockaddr_storage *addresses, si
     dial_next(conn);
 }
 
+/*
+ * A program that knows no proxy was given an address by the resolver, which leaves out what leads
+ * nowhere; so here: what is good is dialled, where there is any.
+ */
+static void dial_good(struct conn *conn, const struct sockaddr_storage *addresses, size_t count)
+{
+    struct sockaddr_storage good[DNS_ADDRESSES_MAX];
+    struct policy_address address;
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (check_address(conn, &addresses[i], &address) == POLICY_REASON_NONE)
+            good[kept++] = addresses[i];
+    }
+    if (kept > 0)
+        dial(conn, good, kept);
+    else if (!check_addresses(conn, addresses, count)) /* which says why */
+        conn_step(conn);
+}
+
 static void on_resolved(void *ctx, const struct sockaddr_storage *addresses, size_t count,
                         const struct osa_error *error)
 {
     struct conn *conn = ctx;
     conn->query = NULL;
-    if (error != NULL)
+    if (error != NULL) {
         refuse_destination(conn, POLICY_REASON_RESOLUTION, NULL, error->text);
-    else if (check_addresses(conn, addresses, count)) {
+    } else if (conn->redirected) {
+        dial_good(conn, addresses, count);
+        return;
+    } else if (check_addresses(conn, addresses, count)) {
         dial(conn, addresses, count);
         return;
     }
@@ -413,10 +429,10 @@ bool conn_regrant(struct conn *conn)
     bool same = policy_connect(now, &connection, &grant) &&
                 policy_guard_plan(&connection, &grant, conn->gate->config.gateway, &guard) &&
                 !(conn->tunnel && grant.uninspected) && grant.inspect == conn->grant.inspect &&
-                grant.tls_skip == conn->grant.tls_skip;
+                grant.tls_skip == conn->grant.tls_skip && fits_redirected(conn, now, &grant);
     bool dialled = conn->state != CONN_RESOLVE && (conn->state != CONN_BODY || conn->inside);
     for (size_t i = 0; same && dialled && i < conn->address_count; i++)
-        same = address_of(&conn->addresses[i], &address) &&
+        same = address_from(&conn->addresses[i], &address) &&
                policy_guard_check(&guard, &address) == POLICY_REASON_NONE;
     if (!same) {
         policy_engine_unref(now);

@@ -25,7 +25,7 @@ struct gate_limits gate_limits_default(void)
 
 static void pause_accepting(struct gate *gate)
 {
-    for (unsigned i = 0; i < 2 && !gate->paused; i++) {
+    for (unsigned i = 0; i < GATE_LISTENERS && !gate->paused; i++) {
         if (gate->listeners[i].fd >= 0)
             osa_source_remove(&gate->listeners[i]);
     }
@@ -38,7 +38,7 @@ static void resume_accepting(struct gate *gate)
         return;
     gate->paused = false;
     osa_timer_disarm(&gate->retry);
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < GATE_LISTENERS; i++) {
         if (gate->listeners[i].fd < 0 ||
             osa_source_add(gate->config.loop, &gate->listeners[i], OSA_READ, NULL) == OSA_OK)
             continue;
@@ -53,7 +53,7 @@ static void on_retry(struct osa_timer *timer)
     resume_accepting(OSA_CONTAINER_OF(timer, struct gate, retry));
 }
 
-static void accept_some(struct gate *gate, int listener)
+static void accept_some(struct gate *gate, int listener, bool redirected)
 {
     for (unsigned i = 0; i < ACCEPTS_AT_ONCE; i++) {
         if (gate->count >= gate->config.limits.connections) {
@@ -62,7 +62,7 @@ static void accept_some(struct gate *gate, int listener)
         }
         int fd = accept(listener, NULL, NULL);
         if (fd >= 0) {
-            conn_new(gate, fd);
+            conn_new(gate, fd, redirected);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             pause_accepting(gate);
             osa_timer_arm(gate->config.loop, &gate->retry, osa_deadline_after(RETRY_NS));
@@ -76,30 +76,43 @@ static void accept_some(struct gate *gate, int listener)
 static void on_first(struct osa_source *source, unsigned events)
 {
     (void)events;
-    accept_some(OSA_CONTAINER_OF(source, struct gate, listeners[0]), source->fd);
+    accept_some(OSA_CONTAINER_OF(source, struct gate, listeners[0]), source->fd, false);
 }
 
 static void on_second(struct osa_source *source, unsigned events)
 {
     (void)events;
-    accept_some(OSA_CONTAINER_OF(source, struct gate, listeners[1]), source->fd);
+    accept_some(OSA_CONTAINER_OF(source, struct gate, listeners[1]), source->fd, false);
+}
+
+static void on_redirected(struct osa_source *source, unsigned events)
+{
+    (void)events;
+    accept_some(OSA_CONTAINER_OF(source, struct gate, listeners[GATE_REDIRECTED]), source->fd,
+                /* redirected= */ true);
+}
+
+static void drop_listeners(struct gate *gate)
+{
+    for (unsigned i = 0; i < GATE_LISTENERS; i++)
+        osa_replace_fd(&gate->listeners[i].fd, -1);
 }
 
 enum osa_code gate_new(const struct gate_config *config, struct gate **ret_gate,
                        struct osa_error *err)
 {
-    int fds[2] = { config->fds[0], config->fds[1] };
+    const int fds[GATE_LISTENERS] = { config->fds[0], config->fds[1],
+                                      config->resolver != NULL ? config->tcp : -1 };
+    static void (*const ready[GATE_LISTENERS])(struct osa_source *,
+                                               unsigned) = { on_first, on_second, on_redirected };
     struct gate *gate = calloc(1, sizeof(*gate));
-    if (gate == NULL) {
-        osa_close_fd(&fds[0]);
-        osa_close_fd(&fds[1]);
-        return osa_fail_errno(err, ENOMEM, "egress proxy");
-    }
+    if (gate == NULL)
+        abort();
     gate->config = *config;
     gate->retry.fire = on_retry;
-    gate->listeners[0] = (struct osa_source){ .fd = fds[0], .ready = on_first };
-    gate->listeners[1] = (struct osa_source){ .fd = fds[1], .ready = on_second };
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < GATE_LISTENERS; i++)
+        gate->listeners[i] = (struct osa_source){ .fd = fds[i], .ready = ready[i] };
+    for (unsigned i = 0; i < GATE_LISTENERS; i++) {
         enum osa_code code = OSA_OK;
         if (fds[i] >= 0)
             code = osa_source_add(config->loop, &gate->listeners[i], OSA_READ, err);
@@ -120,8 +133,7 @@ void gate_free(struct gate *gate)
     while (gate->conns != NULL)
         conn_free(gate->conns);
     osa_timer_disarm(&gate->retry);
-    osa_close_fd(&gate->listeners[0].fd);
-    osa_close_fd(&gate->listeners[1].fd);
+    drop_listeners(gate);
     free(gate);
 }
 

@@ -25,6 +25,7 @@
 
 struct gate;
 struct gate_events;
+struct resolver;
 
 /**
  * struct gate_peer - The process at the other end of a connection
@@ -44,8 +45,9 @@ typedef void (*gate_peer_fn)(void *ctx, const struct gate_peer *peer, enum polic
 /**
  * struct gate_record - What was decided, for logs and events; all borrowed for the call
  * @allowed:  a connection or request went out; else it was refused
- * @kind:     "connect" (tunnel), "forward" (plain HTTP) or "http" (request in a tunnel)
- * @target:   "host:port"
+ * @kind:     "connect" (tunnel), "forward" (plain HTTP), "http" (request in a tunnel), "tcp" (of a
+ *            program that knows no proxy) or "dns" (a name that is not resolved)
+ * @target:   "host:port"; the name alone with "dns"
  * @method, @path: of a request, without its query; "" for tunnels
  * @exe, @pid: who asked; "" and 0 when unknown
  * @rule:     key of the rule that allowed it, or ""
@@ -98,6 +100,8 @@ struct gate_limits gate_limits_default(void);
 /**
  * struct gate_config - Copied; what it points to is borrowed until gate_free()
  * @fds:     listening sockets, non-blocking; taken, also on failure; -1: none
+ * @resolver: what addresses stand for that redirected connections are for; NULL: there are none
+ * @tcp:     with @resolver: where those arrive; taken like @fds
  * @authority: makes certificates for what is looked into; NULL: TLS is passed through, or refused
  *            where the policy has rules about requests
  * @trust:   whom to believe as a client, with @authority
@@ -115,6 +119,8 @@ struct gate_config {
     const struct policy_address *gateway;
     const struct provider_env *providers;
     int fds[2];
+    struct resolver *resolver;
+    int tcp;
 };
 
 /** gate_new() - Begin to accept. Return: OSA_OK; RESOURCE_EXHAUSTED */

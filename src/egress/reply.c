@@ -69,7 +69,7 @@ static void send_body(struct conn *conn, unsigned status, const char *policy, st
     osa_buf_done(body);
     dns_cancel(OSA_TAKE(conn->query));
     stream_close(&conn->server);
-    if (!ok)
+    if (!ok || conn->redirected)
         osa_buf_reset(&conn->client.out); /* no answer but the end */
     conn->state = CONN_REPLY;
     conn_arm(conn, REPLY_NS);

@@ -18,7 +18,8 @@
 void tunnel_begin(struct conn *conn)
 {
     static const char established[] = "HTTP/1.1 200 Connection Established\r\n\r\n";
-    (void)osa_buf_add(&conn->client.out, established, sizeof(established) - 1);
+    if (!conn->redirected)
+        (void)osa_buf_add(&conn->client.out, established, sizeof(established) - 1);
     conn->state = CONN_SNIFF;
     conn_arm(conn, conn->gate->config.limits.tunnel_idle_ns);
     conn_record(conn, "connect", NULL, (struct head_span){ NULL, 0 }, NULL, NULL);
@@ -38,7 +39,7 @@ static bool name_fits(const struct conn *conn, const char *name)
 {
     struct target named = { .port = conn->target.port };
     if (name[0] == '\0')
-        return conn->target.is_ip; /* RFC 6066 has no names for addresses */
+        return conn->target.is_ip || conn->redirected; /* RFC 6066 has no names for addresses */
     (void)snprintf(named.host, sizeof(named.host), "%s", name);
     return target_same(&named, &conn->target);
 }
@@ -91,7 +92,7 @@ static bool begin_tls(struct conn *conn, const struct hello *hello)
                    hello->name);
     if (!name_fits(conn, hello->name))
         return cut(conn, "tls-name", detail);
-    if (conn->grant.tls_skip) {
+    if (conn->grant.tls_skip || conn->redirected) {
         conn->state = CONN_TUNNEL;
         return true;
     }

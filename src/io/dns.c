@@ -9,6 +9,7 @@
 
 #include <ares.h>
 #include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
@@ -157,6 +158,22 @@ enum osa_code dns_open(struct osa_loop *loop, struct dns **ret_dns, struct osa_e
     }
     *ret_dns = dns;
     return OSA_OK;
+}
+
+enum osa_code dns_set_servers(struct dns *dns, const char *const *servers, size_t count,
+                              struct osa_error *err)
+{
+    char list[1024] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < count && used < sizeof(list); i++)
+        used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", i > 0 ? "," : "",
+                                 servers[i]);
+    int rc = used < sizeof(list) ? ares_set_servers_ports_csv(dns->channel, list) : ARES_EBADSTR;
+    if (rc == ARES_SUCCESS)
+        return OSA_OK;
+    return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
+                    "name servers '%.200s' are not a list of ADDRESS or ADDRESS:PORT: %s", list,
+                    ares_strerror(rc));
 }
 
 void dns_close(struct dns *dns)

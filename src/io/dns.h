@@ -26,6 +26,14 @@ typedef void (*dns_fn)(void *ctx, const struct sockaddr_storage *addresses, size
 OSA_MUST_CHECK enum osa_code dns_open(struct osa_loop *loop, struct dns **ret_dns,
                                       struct osa_error *err);
 
+/**
+ * dns_set_servers() - Ask these name servers in place of the host's, from the next question on
+ * @servers: addresses with or without a port, in their order
+ * Return: OSA_OK; INVALID_ARGUMENT
+ */
+OSA_MUST_CHECK enum osa_code dns_set_servers(struct dns *dns, const char *const *servers,
+                                             size_t count, struct osa_error *err);
+
 /** dns_close() - Queries under way are dropped without an answer. NULL is fine */
 void dns_close(struct dns *dns);
 

@@ -134,8 +134,11 @@ static void enter_namespaces(struct init *init)
         (void)namespace_open_network(init->network); /* without them nothing is reported */
         if (plan->proxy_port != 0)
             rc = namespace_open_proxy((uint16_t)plan->proxy_port, init->network);
+        if (rc == 0 && plan->names_port != 0)
+            rc = namespace_open_names((uint16_t)plan->names_port, (uint16_t)plan->tcp_port,
+                                      init->network);
         if (rc < 0)
-            fail(init->sock, LAUNCH_STAGE_NETWORK, -rc, "the proxy's listener");
+            fail(init->sock, LAUNCH_STAGE_NETWORK, -rc, "the proxy's listeners");
     }
     if (privileges_new_session_keyring(&err) != OSA_OK)
         fail_with(init->sock, LAUNCH_STAGE_KEYRING, &err);

@@ -80,20 +80,35 @@ int namespace_open_network(int ret_fds[NETWORK_FD_COUNT])
     return 0;
 }
 
-/* Return: a descriptor or -errno. */
-static int listen_on(const struct sockaddr *address, socklen_t len)
+/* @six_only: of an IPv6 socket. Return: a descriptor or -errno. */
+static int bind_to(int type, const struct sockaddr *address, socklen_t len, int six_only)
 {
-    const int one = 1;
     OSA_AUTO(osa_close_fd)
-    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(address->sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
     if (address->sa_family == AF_INET6 &&
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &six_only, sizeof(six_only)) < 0)
         return -errno;
-    if (bind(fd, address, len) < 0 || listen(fd, SOMAXCONN) < 0)
+    if (bind(fd, address, len) < 0 || (type == SOCK_STREAM && listen(fd, SOMAXCONN) < 0))
         return -errno;
     return osa_take_fd(&fd);
+}
+
+static int listen_on(const struct sockaddr *address, socklen_t len)
+{
+    return bind_to(SOCK_STREAM, address, len, /* six_only= */ 1);
+}
+
+/* On every address, of both families where there are both. */
+static int bind_everywhere(int type, uint16_t port)
+{
+    const struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+    const struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+    int fd = bind_to(type, (const struct sockaddr *)&v6, sizeof(v6), /* six_only= */ 0);
+    if (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL)
+        fd = bind_to(type, (const struct sockaddr *)&v4, sizeof(v4), /* six_only= */ 0);
+    return fd;
 }
 
 int namespace_open_proxy(uint16_t port, int ret_fds[NETWORK_FD_COUNT])
@@ -117,5 +132,25 @@ int namespace_open_proxy(uint16_t port, int ret_fds[NETWORK_FD_COUNT])
     ret_fds[NETWORK_FD_DIAG] = osa_take_fd(&diag);
     ret_fds[NETWORK_FD_PROXY4] = osa_take_fd(&four);
     ret_fds[NETWORK_FD_PROXY6] = six < 0 ? -1 : six;
+    return 0;
+}
+
+int namespace_open_names(uint16_t names_port, uint16_t tcp_port, int ret_fds[NETWORK_FD_COUNT])
+{
+    const struct sockaddr_in loopback = { .sin_family = AF_INET,
+                                          .sin_port = htons(tcp_port),
+                                          .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    OSA_AUTO(osa_close_fd) int udp = bind_everywhere(SOCK_DGRAM, names_port);
+    if (udp < 0)
+        return udp;
+    OSA_AUTO(osa_close_fd) int tcp = bind_everywhere(SOCK_STREAM, names_port);
+    if (tcp < 0)
+        return tcp;
+    int redirected = listen_on((const struct sockaddr *)&loopback, sizeof(loopback));
+    if (redirected < 0)
+        return redirected;
+    ret_fds[NETWORK_FD_NAMES_UDP] = osa_take_fd(&udp);
+    ret_fds[NETWORK_FD_NAMES_TCP] = osa_take_fd(&tcp);
+    ret_fds[NETWORK_FD_TCP] = redirected;
     return 0;
 }

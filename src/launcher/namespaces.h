@@ -38,5 +38,16 @@ int namespace_open_network(int ret_fds[NETWORK_FD_COUNT]);
  */
 int namespace_open_proxy(uint16_t port, int ret_fds[NETWORK_FD_COUNT]);
 
+/**
+ * namespace_open_names() - Where names are resolved for this network namespace, and where TCP arrives
+ * that knows no proxy
+ * @names_port: of a UDP and a TCP socket for both families where the kernel has IPv6
+ * @tcp_port:   of a listener on 127.0.0.1
+ * @ret_fds:    NETWORK_FD_NAMES_UDP to NETWORK_FD_TCP are written, only on success. CLOEXEC, and they
+ *              do not block
+ * Return: 0 or -errno.
+ */
+int namespace_open_names(uint16_t names_port, uint16_t tcp_port, int ret_fds[NETWORK_FD_COUNT]);
+
 /** namespace_raise_loopback() - Bring lo up in the caller's new network namespace. Return: 0 or -errno */
 int namespace_raise_loopback(void);

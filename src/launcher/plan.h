@@ -64,6 +64,8 @@ enum {
  * @hostname:   one string; absent: as it is
  * @proxy_port: of the listening sockets that are opened on the loopback of the new network
  *              namespace and handed out for the egress proxy; 0: none
+ * @names_port, @tcp_port: likewise, for the resolver (UDP and TCP) and for TCP that is redirected; 0:
+ *              none. Only with @proxy_port
  */
 struct sandbox_plan {
     uint32_t magic;
@@ -78,6 +80,8 @@ struct sandbox_plan {
     struct plan_blob user;
     struct plan_blob hostname;
     uint32_t proxy_port;
+    uint32_t names_port;
+    uint32_t tcp_port;
 };
 
 struct plan_rlimit {

@@ -111,7 +111,8 @@ struct launcher_probe {
 
 /*
  * Descriptors of READY, in this order; those that are there stand in struct launcher_ready's
- * network_fds. The first three are of namespace_open_network(), the others of namespace_open_proxy().
+ * network_fds. The first three are of namespace_open_network(), the next of namespace_open_proxy(),
+ * the last of namespace_open_names().
  */
 enum {
     NETWORK_FD_ROUTE,
@@ -120,6 +121,9 @@ enum {
     NETWORK_FD_DIAG,
     NETWORK_FD_PROXY4,
     NETWORK_FD_PROXY6,
+    NETWORK_FD_NAMES_UDP,
+    NETWORK_FD_NAMES_TCP,
+    NETWORK_FD_TCP,
     NETWORK_FD_COUNT
 };
 

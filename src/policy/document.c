@@ -111,6 +111,17 @@ static struct policy_private *owners(const struct policy_document *doc)
     return doc->priv;
 }
 
+bool policy_document_has_tcp(const struct policy_document *doc)
+{
+    for (size_t i = 0; i < doc->rule_count; i++) {
+        for (size_t k = 0; k < doc->rules[i].endpoint_count; k++) {
+            if (doc->rules[i].endpoints[k].protocol == POLICY_PROTOCOL_TCP)
+                return true;
+        }
+    }
+    return false;
+}
+
 const struct policy_document *policy_document_ref(const struct policy_document *doc)
 {
     atomic_fetch_add_explicit(&owners(doc)->refs, 1, memory_order_relaxed);

@@ -296,6 +296,9 @@ OSA_MUST_CHECK enum osa_code policy_document_parse_yaml(const char *text, size_t
                                                         const struct policy_document **ret,
                                                         struct osa_error *err);
 
+/** policy_document_has_tcp() - Does an endpoint have protocol tcp, so that programs reach it that know no proxy? */
+bool policy_document_has_tcp(const struct policy_document *doc);
+
 /** policy_document_ref() - One more owner. Thread: any. Return: @doc */
 const struct policy_document *policy_document_ref(const struct policy_document *doc);
 

@@ -67,6 +67,7 @@ struct sandbox {
     struct network_link *network; /* owned; NULL: none of its own, or not reported */
     struct network_events network_events;
     int door_fds[2];       /* owned; -1: none, or handed out */
+    int names_fds[3];      /* likewise: the resolver's UDP and TCP, redirected TCP */
     struct owners *owners; /* owned; NULL without a door */
     struct isolation isolation;
     struct seccomp_spec seccomp; /* of the filter of its processes */

@@ -333,6 +333,12 @@ enum osa_code network_set_proxy(struct network_link *link, uint16_t proxy_port,
                                  err);
 }
 
+enum osa_code network_redirect(struct network_link *link, uint16_t names_port, uint16_t tcp_port,
+                               struct osa_error *err)
+{
+    return network_rules_redirect(link->rules, names_port, tcp_port, err);
+}
+
 bool network_gateway(const struct network_link *link, struct in_addr *ret_v4,
                      struct in6_addr *ret_v6)
 {

@@ -114,6 +114,10 @@ OSA_MUST_CHECK enum osa_code network_attach(struct network *net, struct osa_loop
 OSA_MUST_CHECK enum osa_code network_set_proxy(struct network_link *link, uint16_t proxy_port,
                                                struct osa_error *err);
 
+/** network_redirect() - Lead questions about names, and TCP to the addresses that stand for names, to these ports of the loopback; once. Return: as network_attach() */
+OSA_MUST_CHECK enum osa_code network_redirect(struct network_link *link, uint16_t names_port,
+                                              uint16_t tcp_port, struct osa_error *err);
+
 /** network_gateway() - The gateway's addresses, where a proxy listens for this sandbox alone. Return: false without a veth */
 bool network_gateway(const struct network_link *link, struct in_addr *ret_v4,
                      struct in6_addr *ret_v6);

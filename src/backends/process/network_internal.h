@@ -65,6 +65,12 @@ OSA_MUST_CHECK enum osa_code network_rules_load(struct netlink *nft,
 OSA_MUST_CHECK enum osa_code network_rules_replace(struct netlink *nft,
                                                    const struct network_pair *pair,
                                                    uint16_t proxy_port, struct osa_error *err);
+/**
+ * network_rules_redirect() - Lead what goes to any port 53 to @names_port, and TCP to SANDBOX_NAMES_NET
+ * to @tcp_port, of the namespace's own loopback; after network_rules_load(). All or none
+ */
+OSA_MUST_CHECK enum osa_code network_rules_redirect(struct netlink *nft, uint16_t names_port,
+                                                    uint16_t tcp_port, struct osa_error *err);
 /** network_rules_denied() - Packets refused so far. Return: 0 when it cannot be read */
 uint64_t network_rules_denied(struct netlink *nft);
 

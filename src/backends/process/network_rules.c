@@ -26,17 +26,27 @@
  *     chain forward { type filter hook forward priority 0; policy drop; }
  *   }
  *
- * No connection tracking: the two ends of the one allowed flow are known, so no state is needed,
+ *     chain redirect { type nat hook output priority -100; policy accept;   # with a resolver only
+ *       ip daddr 198.18.0.0/15 tcp redirect to :TCP
+ *       udp dport 53 redirect to :NAMES
+ *       tcp dport 53 redirect to :NAMES
+ *     }
+ *
+ * No connection tracking but for the last: the two ends of the one allowed flow are known, so no state is needed,
  * and namespaces come and go faster without it.
  *
  * The table has no owner, for the rules must outlive the agent.
  */
 #include "backends/process/network_internal.h"
 
+#include "backends/backend.h"
+
 #include <errno.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter_ipv4.h>
 #include <linux/netlink.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,6 +56,7 @@
 #define CHAIN_OUT "out"
 #define CHAIN_IN "in"
 #define CHAIN_FORWARD "forward"
+#define CHAIN_REDIRECT "redirect"
 #define COUNTER "denied"
 
 /* Offsets in the network and transport headers: RFC 791, 8200, 9293. */
@@ -55,6 +66,8 @@
 #define IP6_DADDR 24
 #define TCP_SPORT 0
 #define TCP_DPORT 2
+#define UDP_DPORT 2
+#define NAMES_PORT 53
 /* RFC 4443, 2710, 3810, 4861: listener reports, router and neighbour discovery. */
 #define ICMPV6_FIRST_OWN 130
 #define ICMPV6_LAST_OWN 143
@@ -331,17 +344,31 @@ static void add_rules(struct netlink *nl, const struct network_pair *pair, uint1
     end_rule(nl, rule);
 }
 
-static void add_chain(struct netlink *nl, const char *name, uint32_t hook)
+struct chain {
+    const char *name;
+    const char *type;
+    uint32_t hook;
+    int priority;
+    uint32_t policy;
+};
+
+static void add_chain(struct netlink *nl, const struct chain *chain)
 {
     message(nl, NFT_MSG_NEWCHAIN, NLM_F_CREATE | NLM_F_EXCL);
     netlink_put_string(nl, NFTA_CHAIN_TABLE, TABLE);
-    netlink_put_string(nl, NFTA_CHAIN_NAME, name);
+    netlink_put_string(nl, NFTA_CHAIN_NAME, chain->name);
     void *nest = netlink_nest(nl, NFTA_CHAIN_HOOK);
-    netlink_put_be32(nl, NFTA_HOOK_HOOKNUM, hook);
-    netlink_put_be32(nl, NFTA_HOOK_PRIORITY, 0);
+    netlink_put_be32(nl, NFTA_HOOK_HOOKNUM, chain->hook);
+    netlink_put_be32(nl, NFTA_HOOK_PRIORITY, (uint32_t)chain->priority);
     netlink_nest_end(nl, nest);
-    netlink_put_be32(nl, NFTA_CHAIN_POLICY, NF_DROP);
-    netlink_put_string(nl, NFTA_CHAIN_TYPE, "filter");
+    netlink_put_be32(nl, NFTA_CHAIN_POLICY, chain->policy);
+    netlink_put_string(nl, NFTA_CHAIN_TYPE, chain->type);
+}
+
+static void add_filter(struct netlink *nl, const char *name, uint32_t hook)
+{
+    const struct chain chain = { .name = name, .type = "filter", .hook = hook, .policy = NF_DROP };
+    add_chain(nl, &chain);
 }
 
 static void flush_chain(struct netlink *nl, const char *name)
@@ -371,9 +398,9 @@ enum osa_code network_rules_load(struct netlink *nft, const struct network_pair 
     netlink_put_string(nft, NFTA_OBJ_NAME, COUNTER);
     netlink_put_be32(nft, NFTA_OBJ_TYPE, NFT_OBJECT_COUNTER);
     netlink_nest_end(nft, netlink_nest(nft, NFTA_OBJ_DATA));
-    add_chain(nft, CHAIN_OUT, NF_INET_LOCAL_OUT);
-    add_chain(nft, CHAIN_IN, NF_INET_LOCAL_IN);
-    add_chain(nft, CHAIN_FORWARD, NF_INET_FORWARD);
+    add_filter(nft, CHAIN_OUT, NF_INET_LOCAL_OUT);
+    add_filter(nft, CHAIN_IN, NF_INET_LOCAL_IN);
+    add_filter(nft, CHAIN_FORWARD, NF_INET_FORWARD);
     add_rules(nft, pair, proxy_port);
     return finish(nft, err);
 }
@@ -385,6 +412,65 @@ enum osa_code network_rules_replace(struct netlink *nft, const struct network_pa
     flush_chain(nft, CHAIN_OUT);
     flush_chain(nft, CHAIN_IN);
     add_rules(nft, pair, proxy_port);
+    return finish(nft, err);
+}
+
+/* ---- what knows no proxy ---- */
+
+static void redirect_to(struct netlink *nl, uint16_t port)
+{
+    const uint16_t value = htons(port);
+    struct expression e = begin_expression(nl, "immediate");
+    netlink_put_be32(nl, NFTA_IMMEDIATE_DREG, NFT_REG_1);
+    put_value(nl, NFTA_IMMEDIATE_DATA, &value, sizeof(value));
+    end_expression(nl, e);
+    e = begin_expression(nl, "redir");
+    netlink_put_be32(nl, NFTA_REDIR_REG_PROTO_MIN, NFT_REG_1);
+    netlink_put_be32(nl, NFTA_REDIR_REG_PROTO_MAX, NFT_REG_1);
+    netlink_put_be32(nl, NFTA_REDIR_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
+    end_expression(nl, e);
+}
+
+/* Before the questions: TCP to port 53 of an address that stands for a name is data. */
+static void redirect_named(struct netlink *nl, uint16_t port)
+{
+    const uint32_t bits = htonl(~0u << (32 - SANDBOX_NAMES_PREFIX));
+    const uint32_t net = htonl(SANDBOX_NAMES_NET);
+    const uint32_t zero = 0;
+    struct rule rule = begin_rule(nl, CHAIN_REDIRECT);
+    match_byte(nl, NFT_META_NFPROTO, NFPROTO_IPV4);
+    load_payload(nl, NFT_PAYLOAD_NETWORK_HEADER, IP4_DADDR, sizeof(net));
+    mask(nl, &bits, &zero, sizeof(net));
+    compare(nl, NFT_CMP_EQ, &net, sizeof(net));
+    match_byte(nl, NFT_META_L4PROTO, IPPROTO_TCP);
+    redirect_to(nl, port);
+    end_rule(nl, rule);
+}
+
+static void redirect_questions(struct netlink *nl, uint8_t protocol, uint16_t port)
+{
+    const uint16_t asked = htons(NAMES_PORT);
+    struct rule rule = begin_rule(nl, CHAIN_REDIRECT);
+    match_byte(nl, NFT_META_L4PROTO, protocol);
+    load_payload(nl, NFT_PAYLOAD_TRANSPORT_HEADER, UDP_DPORT, sizeof(asked));
+    compare(nl, NFT_CMP_EQ, &asked, sizeof(asked));
+    redirect_to(nl, port);
+    end_rule(nl, rule);
+}
+
+enum osa_code network_rules_redirect(struct netlink *nft, uint16_t names_port, uint16_t tcp_port,
+                                     struct osa_error *err)
+{
+    const struct chain chain = { .name = CHAIN_REDIRECT,
+                                 .type = "nat",
+                                 .hook = NF_INET_LOCAL_OUT,
+                                 .priority = NF_IP_PRI_NAT_DST,
+                                 .policy = NF_ACCEPT };
+    bracket(nft, NFNL_MSG_BATCH_BEGIN);
+    add_chain(nft, &chain);
+    redirect_named(nft, tcp_port);
+    redirect_questions(nft, IPPROTO_UDP, names_port);
+    redirect_questions(nft, IPPROTO_TCP, names_port);
     return finish(nft, err);
 }
 

@@ -8,6 +8,9 @@
 
 /* The proxy's port inside each sandbox, where scripts made for OpenShell expect it. */
 #define SANDBOX_PROXY_PORT 3128
+/* Ports of the resolver and of redirected TCP inside a sandbox; nothing names them, rules lead there. */
+#define SANDBOX_NAMES_PORT 15053
+#define SANDBOX_TCP_PORT 15001
 
 /** struct plan_builder - A plan under construction; @buf holds it when a plan_build_… succeeded */
 struct plan_builder {

@@ -214,7 +214,11 @@ enum osa_code plan_build_sandbox(struct plan_builder *ret, const struct sandbox_
     choose_user(spec, user, sizeof(user));
     plan.flags =
         SANDBOX_PLAN_NO_NEW_PRIVS | (geteuid() != 0 ? (unsigned)SANDBOX_PLAN_KEEP_IDS : 0u);
-    plan.proxy_port = isolation->network == NETWORK_PROXY ? SANDBOX_PROXY_PORT : 0;
+    if (isolation->network == NETWORK_PROXY) {
+        plan.proxy_port = SANDBOX_PROXY_PORT;
+        plan.names_port = spec->names ? SANDBOX_NAMES_PORT : 0;
+        plan.tcp_port = spec->names ? SANDBOX_TCP_PORT : 0;
+    }
     (void)osa_buf_add(buf, &plan, sizeof(plan));
     plan.seccomp = plan_add_bytes(buf, filter->data, filter->len);
     plan.user = plan_add_text(buf, user);

@@ -337,6 +337,7 @@ void sandbox_create_op(struct backend *base, const struct sandbox_spec *spec,
     s->events = events;
     s->init_pidfd = -1;
     s->door_fds[0] = s->door_fds[1] = -1;
+    s->names_fds[0] = s->names_fds[1] = s->names_fds[2] = -1;
     s->isolation = b->info.isolation;
     if (spec->proxy)
         sandbox_network_want_door(s);

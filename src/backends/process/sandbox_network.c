@@ -93,6 +93,23 @@ static void attach_rules(struct sandbox *s, struct wire_packet *packet)
                                "refused connections are not reported: no nf_tables rules");
 }
 
+static void attach_names(struct sandbox *s, struct wire_packet *packet)
+{
+    struct osa_error err = { 0 };
+    s->names_fds[0] = take_network_fd(packet, NETWORK_FD_NAMES_UDP);
+    s->names_fds[1] = take_network_fd(packet, NETWORK_FD_NAMES_TCP);
+    s->names_fds[2] = take_network_fd(packet, NETWORK_FD_TCP);
+    if (s->names_fds[2] < 0)
+        return;
+    if (s->network != NULL &&
+        network_redirect(s->network, SANDBOX_NAMES_PORT, SANDBOX_TCP_PORT, &err) == OSA_OK)
+        return;
+    for (unsigned i = 0; i < OSA_ARRAY_LEN(s->names_fds); i++)
+        osa_replace_fd(&s->names_fds[i], -1);
+    isolation_add_degraded(&s->isolation, "endpoints of protocol tcp are refused to programs that "
+                                          "know no proxy: nf_tables cannot redirect here");
+}
+
 void sandbox_network_attach(struct sandbox *s, struct wire_packet *packet)
 {
     if ((s->isolation.namespaces & NAMESPACE_NET) == 0)
@@ -105,6 +122,7 @@ void sandbox_network_attach(struct sandbox *s, struct wire_packet *packet)
     s->door_fds[0] = take_network_fd(packet, NETWORK_FD_PROXY4);
     s->door_fds[1] = take_network_fd(packet, NETWORK_FD_PROXY6);
     s->owners = owners_new(s->backend->owner_worker, take_network_fd(packet, NETWORK_FD_DIAG));
+    attach_names(s, packet);
 }
 
 void sandbox_network_close(struct sandbox *s)
@@ -113,6 +131,8 @@ void sandbox_network_close(struct sandbox *s)
     owners_free(OSA_TAKE(s->owners));
     osa_replace_fd(&s->door_fds[0], -1);
     osa_replace_fd(&s->door_fds[1], -1);
+    for (unsigned i = 0; i < OSA_ARRAY_LEN(s->names_fds); i++)
+        osa_replace_fd(&s->names_fds[i], -1);
 }
 
 enum osa_code sandbox_door_op(struct backend_sandbox *base, struct sandbox_door *ret_door,
@@ -124,7 +144,11 @@ enum osa_code sandbox_door_op(struct backend_sandbox *base, struct sandbox_door 
     *ret_door = (struct sandbox_door){ .fds = { osa_take_fd(&s->door_fds[0]),
                                                 osa_take_fd(&s->door_fds[1]) },
                                        .hosts = { "127.0.0.1", "" },
-                                       .port = SANDBOX_PROXY_PORT };
+                                       .port = SANDBOX_PROXY_PORT,
+                                       .names = s->names_fds[2] >= 0,
+                                       .names_udp = osa_take_fd(&s->names_fds[0]),
+                                       .names_tcp = osa_take_fd(&s->names_fds[1]),
+                                       .tcp = osa_take_fd(&s->names_fds[2]) };
     if (ret_door->fds[1] >= 0)
         (void)snprintf(ret_door->hosts[1], sizeof(ret_door->hosts[1]), "::1");
     return OSA_OK;

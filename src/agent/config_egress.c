@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/config.h"
+
+#define AT(field) offsetof(struct agent_config, egress.field)
+
+static const struct osa_option_name failure_modes[] = {
+    { "fail_closed", POLICY_FAIL_CLOSED },
+    { "retain_last_valid", POLICY_RETAIN_VALID },
+    { 0 },
+};
+
+const struct osa_option egress_option_rows[EGRESS_OPTION_COUNT] = {
+    { .flag = "policy-strict",
+      .variable = "OPENSHELL_AGENT_POLICY_STRICT",
+      .key = "policy_strict",
+      .type = OSA_OPTION_BOOL,
+      .offset = AT(policy_strict),
+      .help =
+          "Read network policies in the safer way where OpenShell's own is surprising: rules are "
+          "enforced unless they say audit, a * in deny rules matches dots as well, and more" },
+    { .flag = "policy-failure-mode",
+      .variable = "OPENSHELL_AGENT_POLICY_FAILURE_MODE",
+      .key = "policy_failure_mode",
+      .type = OSA_OPTION_ENUM,
+      .offset = AT(failure_mode),
+      .names = failure_modes,
+      .def = "fail_closed",
+      .value = "MODE",
+      .help = "What a sandbox does whose newer policy cannot be used: refuse everything until a "
+              "usable one comes, or go on with the last good one" },
+    { .flag = "egress-ca",
+      .variable = "OPENSHELL_AGENT_EGRESS_CA",
+      .key = "egress_ca",
+      .type = OSA_OPTION_PATH,
+      .offset = AT(ca),
+      .value = "FILE",
+      .help = "Certificate authorities, PEM, that servers outside are believed by beside the "
+              "host's, when the egress proxy looks into TLS" },
+    { .flag = "egress-dns",
+      .variable = "OPENSHELL_AGENT_EGRESS_DNS",
+      .key = "egress_dns",
+      .type = OSA_OPTION_LIST,
+      .offset = AT(dns),
+      .value = "ADDRESS",
+      .help = "Name server, IP or IP:PORT, that the egress proxy asks. Default: the host's" },
+};
