@@ -4,6 +4,7 @@
 #
 #   races   each tried OSA_RACE_ROUNDS times (100,000), at each level of isolation
 #   guests  every test of the label vm, NIGHTLY_GUEST_RUNS times (3), for what fails now and then
+#   runs    of openshell-sandbox, OSA_SUPERVISOR_RUNS (10,000) with and without a gateway
 #   fuzz    each target for FUZZ_SECONDS (600)
 #
 # Goes on after a failure; exit status 1 when there was one.
@@ -36,6 +37,9 @@ for run in $(seq "${NIGHTLY_GUEST_RUNS:-3}"); do
     title "guests, run $run"
     try ctest --test-dir build/release --label-regex '^vm$' --output-on-failure
 done
+title "supervisor, ${OSA_SUPERVISOR_RUNS:-10000} runs"
+try env OSA_SUPERVISOR_RUNS="${OSA_SUPERVISOR_RUNS:-10000}" OSA_BIN="$PWD/build/release/bin" \
+    OSA_SOURCE="$PWD" /usr/bin/python3 tests/e2e/supervisor.py Runs
 title "fuzz, ${FUZZ_SECONDS:-600} s for each target"
 try make --no-print-directory fuzz "FUZZ_SECONDS=${FUZZ_SECONDS:-600}"
 exit $failed

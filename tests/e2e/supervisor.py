@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """openshell-agent under the name openshell-sandbox, by itself, against a double of the gateway."""
+import os
 import pathlib
 import shutil
 import signal
@@ -135,6 +136,51 @@ class Providers(WithDouble):
         self.assertEqual(self.run_ssh(sandbox, "echo $API_KEY/$LOOSE"), "/\n")
         self.assertIn("the environment of providers cannot be used", supervisor.log())
         self.assertEqual(self.secrets_seen(supervisor), [])
+
+RUNS = int(os.environ.get("OSA_SUPERVISOR_RUNS", "25"))
+POLICY = """\
+version: 1
+filesystem_policy:
+  include_workdir: true
+  read_only: [/usr, /lib, /lib64, /bin, /etc, /proc]
+  read_write: [/tmp, /dev/null]
+"""
+
+
+class Runs(WithDouble):
+    """One after the other, each whole: none hangs, and nothing of any is left running or mounted."""
+
+    def repeat(self, make):
+        folders = []
+        for run in range(RUNS):
+            supervisor = make(run)
+            folders.append(str(supervisor.folder))
+            self.assertEqual(supervisor.wait(), run % 7, supervisor.log())
+            self.assertNotIn(folders[-1], pathlib.Path("/proc/self/mounts").read_text())
+            supervisor.remove()
+        left = [pid for folder in folders[-100:] for pid in harness.processes_with(folder)]
+        self.assertEqual(left, [])
+
+    def test_with_a_gateway(self):
+        def run(number):
+            return self.start(self.double.add(), "/bin/sh", "-c", f"exit {number % 7}")
+        self.repeat(run)
+        self.assertEqual([s.exit for s in self.double.sandboxes.values()],
+                         [number % 7 for number in range(RUNS)])
+
+    def test_with_a_policy_file(self):
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="osa-sup-"))
+        self.addCleanup(shutil.rmtree, folder)
+        (folder / "policy.yaml").write_text(POLICY)
+        (folder / "policy.rego").write_text("package openshell\n")
+
+        def run(number):
+            return self.start(gateway_double.Sandbox("none", None), "/bin/sh", "-c",
+                              f"exit {number % 7}", environment={
+                                  "OPENSHELL_ENDPOINT": "", "OPENSHELL_SANDBOX_ID": "",
+                                  "OPENSHELL_POLICY_RULES": str(folder / "policy.rego"),
+                                  "OPENSHELL_POLICY_DATA": str(folder / "policy.yaml")})
+        self.repeat(run)
 
 
 if __name__ == "__main__":
