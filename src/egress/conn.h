@@ -2,6 +2,7 @@
 /* One connection of a client, for the files of this folder. */
 #pragma once
 
+#include "egress/call.h"
 #include "egress/frames.h"
 #include "egress/gate.h"
 #include "egress/head.h"
@@ -182,14 +183,11 @@ void local_inside(struct conn *conn);
  */
 void conn_reply(struct conn *conn, unsigned status, const char *error, const char *detail,
                 const char *reason);
+/** conn_answer() - Answer with @body, JSON, which is taken, then close; as conn_reply(). @policy: of a header, or NULL */
+void conn_answer(struct conn *conn, unsigned status, const char *policy, struct osa_buf *body);
 /** conn_reply_local() - The same with a hint and no more, for names that are the proxy itself */
 void conn_reply_local(struct conn *conn, unsigned status, const char *error, const char *hint);
 
-struct policy_answer;
-
-/** conn_refuse_request() - Answer a request that rules refuse, with all that the client can use; records it */
-void conn_refuse_request(struct conn *conn, const struct policy_answer *answer, const char *method,
-                         const char *path, const char *detail);
 /** conn_refuse() - conn_reply() and conn_record() for a decision of the policy */
 void conn_refuse(struct conn *conn, unsigned status, const char *error, const char *reason,
                  const char *detail);
@@ -211,6 +209,10 @@ bool exchange_step(struct conn *conn);
 void exchange_want(const struct conn *conn, unsigned *ret_client, unsigned *ret_server);
 /** exchange_body_step() - Read on what CONN_BODY waits for. Return: false when @conn has been stepped or is gone */
 bool exchange_body_step(struct conn *conn);
+/** exchange_hold() - Read the request's body before anything else; conn_judged() follows */
+void exchange_hold(struct conn *conn);
+/** exchange_judge() - call_judge() for the request */
+enum judged exchange_judge(struct conn *conn);
 /** exchange_head() - The request's head, for answers and records; NULL when there is none */
 const struct head *exchange_head(const struct conn *conn);
 

@@ -3,7 +3,7 @@
  * From a request to a connection with its target: who asks, whether the policy lets it out, where
  * the name leads and whether it may lead there, and then only there.
  */
-#include "egress/exchange.h"
+#include "egress/conn.h"
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -395,7 +395,9 @@ static void go_inside(struct conn *conn)
 
 void conn_judged(struct conn *conn)
 {
-    enum judged judged = conn->grant.inspect ? exchange_judge(conn) : JUDGED_PASS;
+    enum judged judged = exchange_judge(conn);
+    if (judged == JUDGED_BODY)
+        exchange_hold(conn);
     if (judged != JUDGED_PASS)
         conn_step(conn);
     else if (conn->inside)

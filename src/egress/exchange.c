@@ -19,15 +19,20 @@ void exchange_free(struct exchange *exchange)
         return;
     http1_free(exchange->request);
     http1_free(exchange->response);
-    osa_buf_done(&exchange->bytes);
-    osa_buf_done(&exchange->body);
-    free(exchange->room);
+    call_done(&exchange->call);
     free(exchange);
 }
 
 const struct head *exchange_head(const struct conn *conn)
 {
-    return conn->exchange != NULL && conn->exchange->bytes.len > 0 ? &conn->exchange->head : NULL;
+    return conn->exchange != NULL && conn->exchange->call.bytes.len > 0 ? &conn->exchange->call.head
+                                                                        : NULL;
+}
+
+static void answer_call(struct call *call, unsigned status, const char *policy,
+                        struct osa_buf *body)
+{
+    conn_answer(call->conn, status, policy, body);
 }
 
 /* ---- the request's head ---- */
@@ -39,7 +44,7 @@ static struct exchange *exchange_of(struct conn *conn)
     struct exchange *e = calloc(1, sizeof(*e));
     if (e == NULL)
         return NULL;
-    osa_buf_init(&e->bytes, HEAD_MAX_BYTES);
+    call_init(&e->call, conn, answer_call);
     e->request = http1_new(/* response= */ false);
     e->response = http1_new(/* response= */ true);
     if (e->request == NULL || e->response == NULL) {
@@ -50,54 +55,26 @@ static struct exchange *exchange_of(struct conn *conn)
     return e;
 }
 
-static bool refuse_head(struct conn *conn, unsigned status, const char *error, const char *fault)
+static bool refuse_head(struct exchange *e, unsigned status, const char *error, const char *fault)
 {
-    char detail[200];
-    (void)snprintf(detail, sizeof(detail), "the request has %s", fault);
-    conn_refuse(conn, status, error, "http-parser", detail);
-    return false;
-}
-
-/* The port that a Host of the tunnel may leave out. */
-static uint16_t default_port(const struct conn *conn)
-{
-    return conn->client.tls != NULL ? 443 : 80;
-}
-
-/* In a tunnel a request is for the tunnel's target, and says so. */
-static bool check_inside(struct conn *conn, struct exchange *e)
-{
-    struct target named;
-    char detail[TARGET_TEXT_SIZE + 100];
-    char text[TARGET_TEXT_SIZE];
-    e->path = e->head.target;
-    if (e->path.at[0] != '/' && !(e->path.len == 1 && e->path.at[0] == '*'))
-        return refuse_head(conn, 400, "invalid_request_target",
-                           "a target that is no path, in a tunnel");
-    if (e->head.host.at != NULL && target_parse(e->head.host, default_port(conn), &named) == NULL &&
-        target_same(&named, &conn->target))
-        return true;
-    (void)snprintf(detail, sizeof(detail), "the request's Host is not the tunnel's %s",
-                   target_text(&conn->target, text));
-    conn_record(conn, "http", &e->head, e->path, "request-authority", detail);
-    conn_reply(conn, 403, "request_authority_mismatch", detail, "request-authority");
+    call_refuse(&e->call, status, error, fault);
     return false;
 }
 
 static bool read_target(struct conn *conn, struct exchange *e)
 {
     if (conn->inside)
-        return check_inside(conn, e);
+        return call_check_tunnel(&e->call);
     struct head_span scheme;
-    const char *fault = target_parse_absolute(e->head.target, &scheme, &conn->target, &e->path);
+    const char *fault =
+        target_parse_absolute(e->call.head.target, &scheme, &conn->target, &e->call.path);
     if (fault != NULL)
-        return refuse_head(conn, 400, "invalid_request_target", fault);
+        return refuse_head(e, 400, "invalid_request_target", fault);
     if (span_is(scheme, "https"))
-        return refuse_head(conn, 400, "unsupported_proxy_scheme",
+        return refuse_head(e, 400, "unsupported_proxy_scheme",
                            "an https target; use CONNECT for it");
     if (!span_is(scheme, "http"))
-        return refuse_head(conn, 400, "unsupported_proxy_scheme",
-                           "a scheme that is not spoken here");
+        return refuse_head(e, 400, "unsupported_proxy_scheme", "a scheme that is not spoken here");
     return true;
 }
 
@@ -112,25 +89,23 @@ bool exchange_begin(struct conn *conn, size_t len, const struct head *head)
         conn_reply(conn, 503, "out_of_memory", "the proxy has no memory for the request", NULL);
         return false;
     }
-    osa_buf_reset(&e->bytes);
-    bool copied = osa_buf_add(&e->bytes, conn->client.in.data, len);
+    call_reset(&e->call);
+    bool copied = osa_buf_add(&e->call.bytes, conn->client.in.data, len);
     enum http1_result framed =
         http1_head(e->request, conn->client.in.data, len, /* bodiless= */ false, &e->framing);
     osa_buf_consume(&conn->client.in, len);
     (void)head;
-    if (!copied || head_parse(e->bytes.data, len, /* response= */ false, &e->head) != NULL)
-        return refuse_head(conn, 400, "bad_request", "a malformed head");
-    if (framed == HTTP1_BAD || e->framing.chunked != e->head.chunked ||
-        (e->head.has_length && e->framing.length != e->head.length))
-        return refuse_head(conn, 400, "bad_request", "a framing in doubt");
-    e->up_more = framed == HTTP1_MORE;
-    e->up_chunked = e->head.chunked;
-    e->upgrade = e->head.wants_upgrade && head_find(&e->head, "upgrade") != NULL;
+    if (!copied ||
+        head_parse(e->call.bytes.data, len, /* response= */ false, &e->call.head) != NULL)
+        return refuse_head(e, 400, "bad_request", "a malformed head");
+    if (framed == HTTP1_BAD || e->framing.chunked != e->call.head.chunked ||
+        (e->call.head.has_length && e->framing.length != e->call.head.length))
+        return refuse_head(e, 400, "bad_request", "a framing in doubt");
+    e->call.more = framed == HTTP1_MORE;
+    e->up_chunked = e->call.head.chunked;
+    e->call.upgrade = e->call.head.wants_upgrade && head_find(&e->call.head, "upgrade") != NULL;
     e->keep_client = e->framing.keep_alive;
-    e->answered = e->down_done = e->held = false;
-    e->canonical = false;
-    e->audit[0] = '\0';
-    osa_buf_done(&e->body);
+    e->answered = e->down_done = false;
     if (!read_target(conn, e))
         return false;
     return conn->inside || !local_request(conn);
@@ -171,33 +146,34 @@ static void write_request_head(struct conn *conn)
     struct exchange *e = conn->exchange;
     struct osa_buf *out = &conn->server.out;
     char host[TARGET_TEXT_SIZE];
-    add_span(out, e->head.method);
+    add_span(out, e->call.head.method);
     (void)osa_buf_add(out, " ", 1);
-    if (e->canonical) { /* what was decided on, and nothing that another reader makes of it */
-        (void)osa_buf_add(out, e->target.path.data, e->target.path.len);
-        if (e->target.has_query)
+    if (e->call.canonical) { /* what was decided on, and nothing that another reader makes of it */
+        (void)osa_buf_add(out, e->call.sent.path.data, e->call.sent.path.len);
+        if (e->call.sent.has_query)
             (void)osa_buf_add(out, "?", 1);
-        (void)osa_buf_add(out, e->target.query.data, e->target.query.len);
+        (void)osa_buf_add(out, e->call.sent.query.data, e->call.sent.query.len);
     } else {
-        if (e->path.len == 0 || e->path.at[0] == '?')
+        if (e->call.path.len == 0 || e->call.path.at[0] == '?')
             (void)osa_buf_add(out, "/", 1);
-        add_span(out, e->path);
+        add_span(out, e->call.path);
     }
     (void)osa_buf_addf(out, " HTTP/1.1\r\nHost: %s\r\n",
-                       target_host_field(&conn->target, default_port(conn), host));
-    add_fields(out, &e->head, "host", e->held ? "expect" : "");
-    if (head_find(&e->head, "via") == NULL)
+                       target_host_field(&conn->target, conn->client.tls != NULL ? 443 : 80, host));
+    add_fields(out, &e->call.head, "host", e->call.held ? "expect" : "");
+    if (head_find(&e->call.head, "via") == NULL)
         (void)osa_buf_addf(out, "Via: 1.1 openshell-sandbox\r\n");
     if (e->up_chunked)
         (void)osa_buf_addf(out, "Transfer-Encoding: chunked\r\n");
-    else if (e->head.has_length)
-        (void)osa_buf_addf(out, "Content-Length: %llu\r\n", (unsigned long long)e->head.length);
-    if (e->upgrade)
-        add_upgrade(out, &e->head);
+    else if (e->call.head.has_length)
+        (void)osa_buf_addf(out, "Content-Length: %llu\r\n",
+                           (unsigned long long)e->call.head.length);
+    if (e->call.upgrade)
+        add_upgrade(out, &e->call.head);
     (void)osa_buf_add(out, "\r\n", 2);
-    if (e->held) {
-        (void)osa_buf_add(out, e->body.data, e->body.len);
-        osa_buf_done(&e->body);
+    if (e->call.held) {
+        (void)osa_buf_add(out, e->call.body.data, e->call.body.len);
+        osa_buf_done(&e->call.body);
     }
 }
 
@@ -208,7 +184,7 @@ void exchange_connected(struct conn *conn)
     conn_arm(conn, conn->gate->config.limits.idle_ns);
     osa_buf_reset(&conn->server.in);
     write_request_head(conn);
-    conn_record(conn, conn->inside ? "http" : "forward", &e->head, e->path, NULL, e->audit);
+    call_record(&e->call, NULL, e->call.audit);
 }
 
 /* ---- what goes wrong ---- */
@@ -245,15 +221,18 @@ static void add_chunk(struct osa_buf *out, const struct osa_buf *body, bool chun
 
 /*
  * Moves what @in has of a body to @out.
+ * @call: of a request, whose body may have to be looked at; NULL for a response
  * Return: HTTP1_DONE when the message is whole.
  */
 static enum http1_result pass_body(struct http1 *http, struct osa_buf *in, struct osa_buf *out,
-                                   bool chunked)
+                                   bool chunked, struct call *call)
 {
     struct osa_buf body;
     size_t used = 0;
     osa_buf_init(&body, in->len);
     enum http1_result result = http1_body(http, in->data, in->len, &body, &used);
+    if (call != NULL && result != HTTP1_BAD && !call_scan(call, body.data, body.len))
+        result = HTTP1_BAD;
     if (result != HTTP1_BAD) {
         osa_buf_consume(in, used);
         add_chunk(out, &body, chunked);
@@ -270,7 +249,7 @@ static int pass_request(struct conn *conn)
 {
     struct exchange *e = conn->exchange;
     int moved = 0;
-    while (e->up_more && conn->server.out.len < STREAM_ROOM) {
+    while (e->call.more && conn->server.out.len < STREAM_ROOM) {
         if (conn->client.in.len == 0) {
             ssize_t n = stream_fill(&conn->client);
             if (n == -EAGAIN)
@@ -281,16 +260,16 @@ static int pass_request(struct conn *conn)
             }
         }
         enum http1_result result =
-            pass_body(e->request, &conn->client.in, &conn->server.out, e->up_chunked);
+            pass_body(e->request, &conn->client.in, &conn->server.out, e->up_chunked, &e->call);
         if (result == HTTP1_BAD) {
-            if (e->answered) {
+            if (e->answered || e->call.caught) {
                 conn_free(conn);
                 return GONE;
             }
-            (void)refuse_head(conn, 400, "bad_request", "a malformed body");
+            (void)refuse_head(e, 400, "bad_request", "a malformed body");
             return CHANGED;
         }
-        e->up_more = result == HTTP1_MORE;
+        e->call.more = result == HTTP1_MORE;
         moved = 1;
     }
     return moved;
@@ -303,7 +282,7 @@ static int pass_request(struct conn *conn)
 static int hold_body(struct conn *conn)
 {
     struct exchange *e = conn->exchange;
-    while (e->up_more) {
+    while (e->call.more) {
         if (conn->client.in.len == 0) {
             ssize_t n = stream_fill(&conn->client);
             if (n == -EAGAIN)
@@ -315,30 +294,35 @@ static int hold_body(struct conn *conn)
         }
         size_t used = 0;
         enum http1_result result =
-            http1_body(e->request, conn->client.in.data, conn->client.in.len, &e->body, &used);
+            http1_body(e->request, conn->client.in.data, conn->client.in.len, &e->call.body, &used);
         if (result == HTTP1_BAD) {
-            (void)refuse_head(conn, 400, "bad_request",
-                              e->body.failed ? "a body that is longer than its endpoint allows"
-                                             : "a malformed body");
+            (void)refuse_head(e, 400, "bad_request",
+                              e->call.body.failed ? "a body that is longer than its endpoint allows"
+                                                  : "a malformed body");
             return CHANGED;
         }
         osa_buf_consume(&conn->client.in, used);
-        e->up_more = result == HTTP1_MORE;
+        e->call.more = result == HTTP1_MORE;
     }
-    e->held = true;
+    e->call.held = true;
     e->up_chunked = false; /* goes on with its length */
-    e->head.has_length = true;
-    e->head.length = e->body.len;
+    e->call.head.has_length = true;
+    e->call.head.length = e->call.body.len;
     return 1;
 }
 
-void exchange_hold(struct conn *conn, size_t limit)
+enum judged exchange_judge(struct conn *conn)
+{
+    return call_judge(&conn->exchange->call);
+}
+
+void exchange_hold(struct conn *conn)
 {
     struct exchange *e = conn->exchange;
-    osa_buf_init(&e->body, limit);
+    osa_buf_init(&e->call.body, e->call.hold);
     conn->state = CONN_BODY;
     conn_arm(conn, conn->gate->config.limits.idle_ns);
-    if (e->head.expects_continue && e->up_more)
+    if (e->call.head.expects_continue && e->call.more)
         (void)osa_buf_addf(&conn->client.out, "HTTP/1.1 100 Continue\r\n\r\n");
 }
 
@@ -357,7 +341,7 @@ bool exchange_body_step(struct conn *conn)
 
 static bool has_no_body(const struct exchange *e, unsigned status)
 {
-    return span_is(e->head.method, "HEAD") || status < 200 || status == 204 || status == 304;
+    return span_is(e->call.head.method, "HEAD") || status < 200 || status == 204 || status == 304;
 }
 
 static void write_response_head(struct conn *conn, const char *bytes, const struct head *head,
@@ -370,7 +354,7 @@ static void write_response_head(struct conn *conn, const char *bytes, const stru
     bool bare = has_no_body(e, head->status);
     (void)osa_buf_addf(out, "HTTP/1.1%.*s\r\n", (int)(end - bytes) - 8, bytes + 8);
     add_fields(out, head, "", "");
-    e->down_chunked = !bare && !framing->has_length && e->head.minor == 1;
+    e->down_chunked = !bare && !framing->has_length && e->call.head.minor == 1;
     if (head->has_length && (!bare || head->status >= 200) && head->status != 204)
         (void)osa_buf_addf(out, "Content-Length: %llu\r\n", (unsigned long long)head->length);
     else if (e->down_chunked)
@@ -389,13 +373,13 @@ static int switch_protocols(struct conn *conn, const char *bytes, size_t len,
                             const struct head *head)
 {
     struct exchange *e = conn->exchange;
-    if (!e->upgrade || e->up_more || head_find(head, "upgrade") == NULL)
+    if (!e->call.upgrade || e->call.more || head_find(head, "upgrade") == NULL)
         return server_failed(conn, "the server switches protocols unasked");
     write_response_head(conn, bytes, head, &(struct http1_framing){ 0 });
     osa_buf_consume(&conn->server.in, len);
     (void)osa_buf_add(&conn->client.out, conn->server.in.data, conn->server.in.len);
     osa_buf_done(&conn->server.in);
-    tunnel_upgrade(conn, e->watch_text);
+    tunnel_upgrade(conn, e->call.watch_text);
     return CHANGED;
 }
 
@@ -453,8 +437,8 @@ static int pass_response(struct conn *conn)
             if (!e->answered) {
                 passed = pass_response_head(conn);
             } else {
-                enum http1_result result =
-                    pass_body(e->response, &conn->server.in, &conn->client.out, e->down_chunked);
+                enum http1_result result = pass_body(e->response, &conn->server.in,
+                                                     &conn->client.out, e->down_chunked, NULL);
                 if (result == HTTP1_BAD) {
                     conn_free(conn);
                     return GONE;
@@ -495,7 +479,7 @@ static int flush(struct conn *conn)
     if (up == -EPIPE || up == -ECONNRESET) {
         /* it may have answered before it stopped reading */
         osa_buf_reset(&conn->server.out);
-        conn->exchange->up_more = false;
+        conn->exchange->call.more = false;
         conn->exchange->keep_client = conn->exchange->keep_server = false;
         return 1;
     }
@@ -510,10 +494,10 @@ static int finish(struct conn *conn)
     struct exchange *e = conn->exchange;
     if (!e->down_done || stream_waits(&conn->client))
         return 0;
-    bool whole = !e->up_more && !stream_waits(&conn->server);
+    bool whole = !e->call.more && !stream_waits(&conn->server);
     if (!whole || !e->keep_server || conn->server.in.len > 0)
         stream_close(&conn->server);
-    osa_buf_reset(&e->bytes);
+    call_reset(&e->call);
     if (!whole || !e->keep_client) {
         conn->state = CONN_REPLY; /* says goodbye in order */
         conn_arm(conn, conn->gate->config.limits.head_ns);
@@ -544,7 +528,7 @@ bool exchange_step(struct conn *conn)
 void exchange_want(const struct conn *conn, unsigned *ret_client, unsigned *ret_server)
 {
     const struct exchange *e = conn->exchange;
-    if (e->up_more && conn->server.out.len < STREAM_ROOM)
+    if (e->call.more && conn->server.out.len < STREAM_ROOM)
         *ret_client |= OSA_READ;
     if (stream_waits(&conn->client))
         *ret_client |= OSA_WRITE;

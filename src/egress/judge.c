@@ -3,7 +3,9 @@
  * Requests against the rules of their endpoint: the target is made canonical, which is what rules
  * see and what goes on; the endpoint is found by it; a body that rules are about is read first.
  */
-#include "egress/exchange.h"
+#include "egress/call.h"
+
+#include "egress/conn.h"
 
 #include "policy/explain.h"
 #include "policy/graphql.h"
@@ -15,7 +17,7 @@
 /* What one decision is made of; all borrowed but @arena. */
 struct matter {
     struct conn *conn;
-    struct exchange *e;
+    struct call *call;
     struct policy_connection connection;
     struct policy_route route;
     struct policy_request request;
@@ -40,21 +42,17 @@ static struct policy_text field_text(const struct head *head, const char *name)
 static enum judged refuse_plain(struct matter *m, unsigned status, const char *error,
                                 const char *reason, const char *detail)
 {
-    conn_record(m->conn, m->conn->inside ? "http" : "forward", &m->e->head, m->e->path, reason,
-                detail);
-    conn_reply(m->conn, status, error, detail, reason);
+    call_record(m->call, reason, detail);
+    call_reply(m->call, status, error, detail, reason);
     return JUDGED_REFUSED;
 }
 
 static enum judged refuse(struct matter *m, const struct policy_answer *answer)
 {
-    char method[64];
     struct osa_buf detail;
     osa_buf_init(&detail, 4096);
     policy_explain_request(&m->request, answer, &detail);
-    (void)snprintf(method, sizeof(method), "%.*s",
-                   (int)OSA_MIN(m->e->head.method.len, sizeof(method) - 1), m->e->head.method.at);
-    conn_refuse_request(m->conn, answer, method, m->e->target.path.data,
+    call_refuse_request(m->call, answer,
                         detail.len > 0 ? detail.data : policy_reason_text(answer->reason));
     osa_buf_done(&detail);
     return JUDGED_REFUSED;
@@ -62,39 +60,17 @@ static enum judged refuse(struct matter *m, const struct policy_answer *answer)
 
 /* ---- reading ---- */
 
-static bool make_canonical(struct matter *m, enum judged *ret)
-{
-    struct exchange *e = m->e;
-    struct osa_error err = { 0 };
-    if (e->canonical)
-        return true;
-    if (e->room == NULL)
-        e->room = malloc(POLICY_TARGET_ROOM);
-    if (e->room == NULL) {
-        *ret = refuse_plain(m, 503, "out_of_memory", "out-of-memory", "no memory for the request");
-        return false;
-    }
-    struct head_span path = e->path.len > 0 && e->path.at[0] != '?' ? e->path : e->head.target;
-    if (policy_target_parse(path.at, path.len, e->room, &e->target, &err) != OSA_OK) {
-        *ret = refuse_plain(m, 400, "invalid_request_target",
-                            policy_reason_name(POLICY_REASON_TARGET_INVALID), err.text);
-        return false;
-    }
-    e->canonical = true;
-    return true;
-}
-
 /* A request to become a websocket that no reader could take for anything else (RFC 6455, 4.1). */
-static bool is_websocket_upgrade(const struct exchange *e)
+static bool is_websocket_upgrade(const struct call *call)
 {
-    const struct head *head = &e->head;
+    const struct head *head = &call->head;
     const struct head_field *upgrade = head_find(head, "upgrade");
     const struct head_field *key = head_find(head, "sec-websocket-key");
     const struct head_field *version = head_find(head, "sec-websocket-version");
     unsigned keys = 0;
     for (unsigned i = 0; i < head->count; i++)
         keys += span_is(head->fields[i].name, "sec-websocket-key");
-    return e->upgrade && span_is(head->method, "GET") && head->minor == 1 && !e->up_more &&
+    return call->upgrade && span_is(head->method, "GET") && head->minor == 1 && !call->more &&
            upgrade != NULL && span_is(upgrade->value, "websocket") && keys == 1 &&
            key->value.len == 24 && version != NULL && span_is(version->value, "13");
 }
@@ -114,25 +90,25 @@ static bool speaks_rpc(const struct policy_endpoint *endpoint)
 /* What the body asks for. Return: false when it has to be read first. */
 static bool read_body(struct matter *m)
 {
-    struct exchange *e = m->e;
+    struct call *call = m->call;
     bool graphql = policy_wants_graphql(m->conn->engine, &m->route) &&
                    m->route.endpoint->protocol != POLICY_PROTOCOL_WEBSOCKET;
     bool rpc = speaks_rpc(m->route.endpoint);
     if (!graphql && !rpc)
         return true;
-    if (e->up_more && !e->held) {
-        exchange_hold(m->conn, body_limit(m, graphql));
+    if (call->more && !call->held) {
+        call->hold = body_limit(m, graphql);
         return false;
     }
-    const struct policy_text body = { .data = e->body.data, .len = e->body.len };
+    const struct policy_text body = { .data = call->body.data, .len = call->body.len };
     if (graphql) {
-        policy_graphql_http(text_of(e->head.method), e->target.query,
-                            field_text(&e->head, "content-type"),
-                            field_text(&e->head, "content-encoding"), body, &m->arena, &m->graphql);
+        policy_graphql_http(
+            text_of(call->head.method), call->shown.query, field_text(&call->head, "content-type"),
+            field_text(&call->head, "content-encoding"), body, &m->arena, &m->graphql);
         m->request.graphql = &m->graphql;
     } else {
-        policy_rpc_parse(m->route.endpoint, text_of(e->head.method), field_text(&e->head, "accept"),
-                         body, &m->arena, &m->rpc);
+        policy_rpc_parse(m->route.endpoint, text_of(call->head.method),
+                         field_text(&call->head, "accept"), body, &m->arena, &m->rpc);
         m->request.rpc = &m->rpc;
     }
     return true;
@@ -150,23 +126,23 @@ static enum judged judge_messages(struct matter *m)
                             "GraphQL over websockets cannot be looked at");
     text.method = policy_text(POLICY_WEBSOCKET_TEXT);
     text.upgrade = false;
-    m->e->watch_text = !policy_request(m->conn->engine, &m->connection, &m->conn->grant, &m->route,
-                                       &text, &answer);
+    m->call->watch_text = !policy_request(m->conn->engine, &m->connection, &m->conn->grant,
+                                          &m->route, &text, &answer);
     return JUDGED_PASS;
 }
 
+/* By the rules of its endpoint, where it has any. */
 static enum judged judge(struct matter *m)
 {
-    struct exchange *e = m->e;
+    struct call *call = m->call;
     struct policy_answer answer;
-    enum judged refused = JUDGED_REFUSED;
-    if (!make_canonical(m, &refused))
-        return refused;
-    m->request = (struct policy_request){ .method = text_of(e->head.method),
-                                          .path = e->target.path,
-                                          .query = e->target.query,
-                                          .upgrade = is_websocket_upgrade(e) };
-    if (!policy_route(m->conn->engine, &m->connection, &m->conn->grant, &e->target,
+    if (!call_make_canonical(call))
+        return JUDGED_REFUSED;
+    m->request = (struct policy_request){ .method = text_of(call->head.method),
+                                          .path = call->shown.path,
+                                          .query = call->shown.query,
+                                          .upgrade = is_websocket_upgrade(call) };
+    if (!policy_route(m->conn->engine, &m->connection, &m->conn->grant, &call->shown,
                       /* compare= */ !m->conn->inside, &m->route))
         return refuse_plain(
             m, m->route.reason == POLICY_REASON_TARGET_INVALID ? 400 : 403,
@@ -175,7 +151,7 @@ static enum judged judge(struct matter *m)
             policy_reason_name(m->route.reason), policy_reason_text(m->route.reason));
     if (m->route.endpoint == NULL)
         return JUDGED_PASS;
-    if (e->upgrade && !m->request.upgrade)
+    if (call->upgrade && !m->request.upgrade)
         return refuse_plain(m, 403, "unsupported_l7_protocol", "unsupported-protocol",
                             "only upgrades to a websocket can be looked at");
     if (!read_body(m))
@@ -184,17 +160,20 @@ static enum judged judge(struct matter *m)
                         &answer))
         return refuse(m, &answer);
     if (answer.verdict == POLICY_AUDIT)
-        (void)snprintf(e->audit, sizeof(e->audit), "passes for audit only: %s",
+        (void)snprintf(call->audit, sizeof(call->audit), "passes for audit only: %s",
                        policy_reason_text(answer.reason));
-    return e->upgrade ? judge_messages(m) : JUDGED_PASS;
+    return call->upgrade ? judge_messages(m) : JUDGED_PASS;
 }
 
-enum judged exchange_judge(struct conn *conn)
+enum judged call_judge(struct call *call)
 {
-    struct matter matter = { .conn = conn, .e = conn->exchange };
-    conn_describe(conn, &matter.connection);
-    conn->exchange->watch_text = false;
-    enum judged judged = judge(&matter);
-    osa_arena_done(&matter.arena);
-    return judged;
+    struct matter matter = { .conn = call->conn, .call = call };
+    enum judged judged = JUDGED_PASS;
+    call->watch_text = false;
+    if (call->conn->grant.inspect) {
+        conn_describe(call->conn, &matter.connection);
+        judged = judge(&matter);
+        osa_arena_done(&matter.arena);
+    }
+    return judged == JUDGED_PASS ? call_redeem(call, matter.route.endpoint) : judged;
 }

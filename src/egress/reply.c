@@ -23,6 +23,8 @@ static const char *phrase(unsigned status)
         return "Not Found";
     case 431:
         return "Request Header Fields Too Large";
+    case 500:
+        return "Internal Server Error";
     case 501:
         return "Not Implemented";
     case 502:
@@ -55,8 +57,7 @@ static void add_connection(struct osa_json *json, const struct conn *conn)
     member(json, "binary", conn->peer != NULL ? conn->peer->exe : NULL);
 }
 
-/* @body becomes the answer, and the connection's last word. */
-static void send_body(struct conn *conn, unsigned status, const char *policy, struct osa_buf *body)
+void conn_answer(struct conn *conn, unsigned status, const char *policy, struct osa_buf *body)
 {
     bool named = policy != NULL && policy[0] != '\0';
     bool ok = !body->failed &&
@@ -75,20 +76,41 @@ static void send_body(struct conn *conn, unsigned status, const char *policy, st
     conn_arm(conn, REPLY_NS);
 }
 
+static void build(const struct conn *conn, const char *error, const char *detail,
+                  const char *reason, bool message, struct osa_buf *body)
+{
+    struct osa_json json;
+    osa_buf_init(body, BODY_MAX_BYTES);
+    osa_json_init(&json, body, /* pretty= */ false);
+    osa_json_open(&json, '{');
+    member(&json, "error", error);
+    member(&json, message ? "message" : "detail", detail);
+    member(&json, "reason", reason);
+    add_connection(&json, conn);
+    osa_json_close(&json, '}');
+}
+
 void conn_reply(struct conn *conn, unsigned status, const char *error, const char *detail,
                 const char *reason)
 {
     struct osa_buf body;
-    struct osa_json json;
-    osa_buf_init(&body, BODY_MAX_BYTES);
-    osa_json_init(&json, &body, /* pretty= */ false);
-    osa_json_open(&json, '{');
-    member(&json, "error", error);
-    member(&json, "detail", detail);
-    member(&json, "reason", reason);
-    add_connection(&json, conn);
-    osa_json_close(&json, '}');
-    send_body(conn, status, NULL, &body);
+    build(conn, error, detail, reason, /* message= */ false, &body);
+    conn_answer(conn, status, NULL, &body);
+}
+
+/* Upstream calls the sentence so in these answers, and only in tunnels. */
+static bool has_message(const struct call *call, const char *error)
+{
+    return call->conn->inside && (strcmp(error, "request_authority_mismatch") == 0 ||
+                                  strncmp(error, "credential_", 11) == 0);
+}
+
+void call_reply(struct call *call, unsigned status, const char *error, const char *detail,
+                const char *reason)
+{
+    struct osa_buf body;
+    build(call->conn, error, detail, reason, has_message(call, error), &body);
+    call->answer(call, status, NULL, &body);
 }
 
 void conn_reply_local(struct conn *conn, unsigned status, const char *error, const char *hint)
@@ -101,7 +123,7 @@ void conn_reply_local(struct conn *conn, unsigned status, const char *error, con
     member(&json, "error", error);
     member(&json, "hint", hint);
     osa_json_close(&json, '}');
-    send_body(conn, status, NULL, &body);
+    conn_answer(conn, status, NULL, &body);
 }
 
 /* What a rule would have to say to allow it. */
@@ -128,16 +150,18 @@ static bool fits_header(const char *key)
     return true;
 }
 
-void conn_refuse_request(struct conn *conn, const struct policy_answer *answer, const char *method,
-                         const char *path, const char *detail)
+void call_refuse_request(struct call *call, const struct policy_answer *answer, const char *detail)
 {
     struct osa_buf body;
     struct osa_json json;
+    char method[64];
     char rule[512];
+    const struct conn *conn = call->conn;
+    const char *path = call->shown.path.data;
     const char *policy = answer->rule != NULL ? answer->rule->key : "";
-    const struct head_span shown = { path, strlen(path) };
-    conn_record(conn, conn->inside ? "http" : "forward", exchange_head(conn), shown,
-                policy_reason_name(answer->reason), detail);
+    call_record(call, policy_reason_name(answer->reason), detail);
+    (void)snprintf(method, sizeof(method), "%.*s",
+                   (int)OSA_MIN(call->head.method.len, sizeof(method) - 1), call->head.method.at);
     (void)snprintf(rule, sizeof(rule), "%s %s", method, path);
     osa_buf_init(&body, BODY_MAX_BYTES);
     osa_json_init(&json, &body, /* pretty= */ false);
@@ -157,7 +181,7 @@ void conn_refuse_request(struct conn *conn, const struct policy_answer *answer, 
     osa_json_open(&json, '[');
     osa_json_close(&json, ']');
     osa_json_close(&json, '}');
-    send_body(conn, 403, fits_header(policy) ? policy : NULL, &body);
+    call->answer(call, 403, fits_header(policy) ? policy : NULL, &body);
 }
 
 void conn_refuse(struct conn *conn, unsigned status, const char *error, const char *reason,

@@ -6,6 +6,7 @@
  */
 #include "egress/conn.h"
 #include "egress/hello.h"
+#include "policy/provider.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -131,11 +132,13 @@ static bool sniff(struct conn *conn)
         return cut(conn, "tls-name", "what begins like TLS in the tunnel is none");
     if (conn->local)
         return cut(conn, "tls-name", "only TLS is spoken here");
-    if (!conn->grant.inspect || conn->grant.tls_skip) {
+    bool http = begins_like_http(in);
+    bool redeem = http && in->len > 0 && provider_env_active(conn->gate->config.providers);
+    if ((!conn->grant.inspect && !redeem) || conn->grant.tls_skip) {
         conn->state = CONN_TUNNEL;
         return true;
     }
-    if (!begins_like_http(in)) {
+    if (!http) {
         conn_refuse(conn, 403, "unsupported_l7_protocol", "unsupported-protocol",
                     "the policy has rules about requests here, and this is no HTTP");
         return true;

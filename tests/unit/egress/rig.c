@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "policy/document.h"
+#include "policy/provider.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -115,6 +116,7 @@ void open_gate(struct gate_limits limits)
                                         .limits = limits,
                                         .authority = rig.authority,
                                         .trust = rig.trust,
+                                        .providers = rig.providers,
                                         .fds = { fd, -1 } };
     assert_int_equal(gate_new(&config, &rig.gate, &err), OSA_OK);
 }
@@ -143,6 +145,7 @@ int rig_teardown(void **state)
 {
     (void)state;
     gate_free(rig.gate);
+    provider_env_free(rig.providers);
     policy_live_free(rig.policy);
     dns_close(rig.dns);
     osa_loop_free(rig.loop);

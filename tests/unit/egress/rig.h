@@ -21,6 +21,7 @@ struct rig {
     struct dns *dns;
     struct policy_live *policy;
     struct gate *gate;
+    struct provider_env *providers; /* of the next gate */
     struct gate_events events;
     struct sockaddr_in proxy;
     int origin; /* listens */
