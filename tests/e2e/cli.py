@@ -218,7 +218,7 @@ network_policies:
 
     def test_policy_tables(self):
         data = pathlib.Path(__file__).parents[1] / "data/policy/decisions.yaml"
-        self.assertIn(": 129 as expected, 0 not, 7 are not the engine's",
+        self.assertIn(": 129 as expected, 0 not, 11 are not the engine's",
                       self.ctl("policy", "test", str(data)).stderr)
         with tempfile.TemporaryDirectory() as folder:
             table = pathlib.Path(folder, "t.yaml")

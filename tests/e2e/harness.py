@@ -154,6 +154,7 @@ class Agent:
         self.socket = self.folder / "agent.sock"
         self.log_path = self.folder / "log"
         self.log_file = open(self.log_path, "w")
+        self.doors = 1 + arguments.count("--listen")
         self.process = subprocess.Popen(
             [*prefix, program or bin_dir / "openshell-agent", "serve", "--listen", f"unix:/{seen}/agent.sock", "--state-dir",
              f"/{seen}/state", "--log-format", "json", *arguments],
@@ -168,6 +169,8 @@ class Agent:
     def ready(self):
         if self.process.poll() is not None:
             raise AssertionError(f"the agent ended with {self.process.returncode}:\n{self.log()}")
+        if self.log().count('"msg":"serving"') < self.doors:
+            return False
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(str(self.socket)) == 0
 
@@ -179,6 +182,7 @@ class Agent:
 
     def channel(self, **options):
         import grpc
+        options = {"grpc.use_local_subchannel_pool": 1, **options}  # not one that failed for another
         return grpc.insecure_channel(f"unix:{self.socket}", options=list(options.items()))
 
     def stop(self, how=signal.SIGTERM):
