@@ -9,11 +9,13 @@
 
 #include "cmocka_all.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static struct osa_loop *loop;
 static struct backend *backend;
@@ -206,6 +208,63 @@ static void test_timeout_kills_the_tree(void **state)
     delete_box();
 }
 
+static void set_clock(const struct timespec *from, time_t seconds)
+{
+    const struct timespec to = { .tv_sec = from->tv_sec + seconds, .tv_nsec = from->tv_nsec };
+    if (clock_settime(CLOCK_REALTIME, &to) < 0)
+        fail_msg("the clock cannot be set: %s", strerror(errno));
+}
+
+static void begin_limited(struct job *job, unsigned *finished, int64_t timeout_ns)
+{
+    struct process_request *request = process_request_new();
+    const char *argv[] = { "/bin/sleep", "1000", NULL };
+    request->argv = osa_arena_copy(&request->arena, argv, sizeof(argv));
+    request->argc = 2;
+    request->sandbox_id = "box";
+    request->timeout_ns = timeout_ns;
+    *job = (struct job){ .waiter.exited = on_exited, .finished = finished };
+    process_spawn(agent, request, on_spawned, job);
+    while (job->process == NULL && *finished == 0)
+        (void)osa_loop_run_once(loop, osa_deadline_after(OSA_NS_PER_SEC));
+    if (job->process == NULL)
+        fail_msg("spawn: %s", job->error.text);
+}
+
+/* Ten years on and back: nobody's time is up early, nor late. */
+static void test_clock_that_jumps(void **state)
+{
+    const time_t years = 10 * 365 * 24 * 3600;
+    struct timespec now;
+    struct job patient;
+    struct job brief;
+    unsigned patient_ended = 0;
+    unsigned brief_ended = 0;
+    (void)state;
+    if (getenv("OSA_EMULATED") == NULL) {
+        print_message("skipped: this machine's clock is everybody's; a guest sets its own\n");
+        skip();
+    }
+    create_box();
+    begin_limited(&patient, &patient_ended, 3600 * OSA_NS_PER_SEC);
+    assert_int_equal(clock_gettime(CLOCK_REALTIME, &now), 0);
+    set_clock(&now, years);
+    turn_until_quiet();
+    assert_int_equal(patient_ended, 0);
+    begin_limited(&brief, &brief_ended, OSA_NS_PER_SEC);
+    set_clock(&now, -years);
+    turn_until(&brief_ended, 1);
+    set_clock(&now, 0);
+    assert_int_equal(patient_ended, 0);
+    assert_int_equal(brief.exit.reason, EXIT_REASON_TIMEOUT);
+    assert_true(brief.exit.usage.wall_ns >= OSA_NS_PER_SEC);
+    assert_true(brief.exit.usage.wall_ns < 60 * OSA_NS_PER_SEC);
+    delete_box();
+    turn_until(&patient_ended, 1);
+    process_unref(patient.process);
+    process_unref(brief.process);
+}
+
 static void test_start_failures(void **state)
 {
     static const struct {
@@ -253,6 +312,7 @@ int main(void)
         cmocka_unit_test(test_last_words_of_an_ephemeral),
         cmocka_unit_test(test_timeout_kills_the_tree),
         cmocka_unit_test(test_start_failures),
+        cmocka_unit_test(test_clock_that_jumps),
     };
     static const struct process_backend_config config;
     struct osa_error err = { 0 };
