@@ -108,11 +108,21 @@ static int open_procs(int dir, int *ret_fd)
     return 0;
 }
 
+int cgroup_open_procs(struct cgroup *process)
+{
+    int rc = 0;
+    for (int i = 0; i < process->tree->hierarchy_count && rc == 0; i++) {
+        if (process->dirs[i] >= 0)
+            rc = open_procs(process->dirs[i], &process->procs[i]);
+    }
+    return rc;
+}
+
 /* v2: a cgroup with children that have controllers may hold no process, so init gets its own. */
 static int make_v2_sandbox(struct cgroup *cg, int i)
 {
     const struct cgroup_hierarchy *h = &cg->tree->hierarchies[i];
-    int rc = make_dir(h->top_fd, cg->id, &cg->outer);
+    int rc = make_dir(h->top_fd, cg->name, &cg->outer);
     if (rc == 0 && h->enable[0] != '\0')
         rc = cgroup_write(cg->outer, "cgroup.subtree_control", h->enable);
     if (rc == 0)
@@ -127,7 +137,8 @@ static int make_in(struct cgroup *cg, int i)
     const struct cgroup_hierarchy *h = &cg->tree->hierarchies[i];
     if (h->v2 && cg->sandbox == NULL)
         return make_v2_sandbox(cg, i);
-    int rc = make_dir(cg->sandbox != NULL ? cg->sandbox->dirs[i] : h->top_fd, cg->id, &cg->dirs[i]);
+    int rc =
+        make_dir(cg->sandbox != NULL ? cg->sandbox->dirs[i] : h->top_fd, cg->name, &cg->dirs[i]);
     return rc < 0 ? rc : open_procs(cg->dirs[i], &cg->procs[i]);
 }
 
@@ -180,7 +191,7 @@ static bool remove_v2_sandbox(struct cgroup *cg, int i)
     if (!cgroup_v2_ops.is_empty(cg->outer))
         (void)cgroup_v2_ops.kill(cg->outer);
     if (!is_gone(cg->outer, "work") || !is_gone(cg->outer, "init") ||
-        !is_gone(cg->tree->hierarchies[i].top_fd, cg->id))
+        !is_gone(cg->tree->hierarchies[i].top_fd, cg->name))
         return false;
     osa_replace_fd(&cg->init_dir, -1);
     osa_replace_fd(&cg->init_procs, -1);
@@ -198,7 +209,7 @@ static bool remove_in(struct cgroup *cg, int i)
         return true;
     if (i == cg->tree->life && !h->ops->is_empty(cg->dirs[i]))
         (void)h->ops->kill(cg->dirs[i]);
-    if (!is_gone(cg->sandbox != NULL ? cg->sandbox->dirs[i] : h->top_fd, cg->id))
+    if (!is_gone(cg->sandbox != NULL ? cg->sandbox->dirs[i] : h->top_fd, cg->name))
         return false;
     close_fds(cg, i);
     return true;
@@ -220,6 +231,7 @@ bool cgroup_try_remove(struct cgroup *cg)
     if (!gone)
         return false;
     DL_DELETE(tree->cgroups, cg);
+    osa_close_fd(&cg->peak_fd);
     free(cg);
     return true;
 }
@@ -236,9 +248,11 @@ static enum osa_code new_cgroup(struct cgroup_tree *tree, struct cgroup *sandbox
     cg->sandbox = sandbox;
     cg->events = events;
     (void)snprintf(cg->id, sizeof(cg->id), "%s", id);
+    (void)snprintf(cg->name, sizeof(cg->name), "%s", id);
     memset(cg->dirs, 0xff, sizeof(cg->dirs)); /* all -1 */
     memset(cg->procs, 0xff, sizeof(cg->procs));
     cg->outer = cg->init_dir = cg->init_procs = cg->empty_wd = cg->oom_wd = cg->oom_event.fd = -1;
+    cg->peak_fd = -1;
     DL_APPEND(tree->cgroups, cg);
 
     enum osa_code code = make_dirs(cg, limits, err);
@@ -265,7 +279,20 @@ enum osa_code cgroup_process_new(struct cgroup *sandbox, const char *id,
                                  const struct resources *limits, struct cgroup_events *events,
                                  struct cgroup **ret_cgroup, struct osa_error *err)
 {
-    return new_cgroup(sandbox->tree, sandbox, id, limits, events, ret_cgroup, err);
+    const bool limited =
+        limits->cpu_millis != 0 || limits->memory_bytes != 0 || limits->pids_max != 0;
+    struct cgroup *cg = limited ? NULL : cgroup_spare_take(sandbox);
+    if (cg == NULL)
+        return new_cgroup(sandbox->tree, sandbox, id, limits, events, ret_cgroup, err);
+    assert(osa_id_is_valid(id));
+    (void)snprintf(cg->id, sizeof(cg->id), "%s", id);
+    cg->events = events;
+    if (cgroup_events_watch(cg, err) != OSA_OK) {
+        cgroup_free(cg);
+        return OSA_RESOURCE_EXHAUSTED;
+    }
+    *ret_cgroup = cg;
+    return OSA_OK;
 }
 
 void cgroup_free(struct cgroup *cg)
@@ -276,6 +303,10 @@ void cgroup_free(struct cgroup *cg)
     cgroup_events_unwatch(cg);
     cg->events = NULL;
     cg->kill_pending = false;
+    if (cg->sandbox == NULL)
+        cgroup_spare_drop(cg);
+    else if (cgroup_spare_keep(cg))
+        return;
     cg->lingering = true;
     if (!cgroup_try_remove(cg))
         cgroup_events_tick(tree);
@@ -350,6 +381,12 @@ enum osa_code cgroup_stats(struct cgroup *cg, struct usage_stats *ret_stats, str
     if (tree->life >= 0 && cg->sandbox != NULL && (pids < 0 || cg->dirs[pids] < 0))
         stats.pids = count_threads(cg->dirs[tree->life], tree->hierarchies[tree->life].v2);
     stats.oom_kills = (uint32_t)cgroup_oom_kills(cg);
+    if (cg->peak_fd >= 0)
+        stats.memory_peak_bytes = cgroup_memory_peak(cg);
+    stats.cpu_ns -= cg->base.cpu_ns;
+    stats.throttled_ns -= cg->base.throttled_ns;
+    stats.read_bytes -= cg->base.read_bytes;
+    stats.write_bytes -= cg->base.write_bytes;
     *ret_stats = stats;
     return OSA_OK;
 }
@@ -365,6 +402,12 @@ uint64_t cgroup_memory_peak(const struct cgroup *cg)
     int i = cg->tree->of[CGROUP_MEMORY];
     if (i < 0 || cg->dirs[i] < 0)
         return 0;
+    char text[24];
+    ssize_t got = cg->peak_fd < 0 ? -1 : pread(cg->peak_fd, text, sizeof(text) - 1, 0);
+    if (got >= 0) {
+        text[got] = '\0';
+        return strtoull(text, NULL, 10);
+    }
     return cgroup_read_u64(cg->dirs[i], cg->tree->hierarchies[i].v2 ? "memory.peak"
                                                                     : "memory.max_usage_in_bytes");
 }

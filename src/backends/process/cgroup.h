@@ -7,6 +7,9 @@
  *       SANDBOX/work                   the sandbox's limits; frozen, measured and killed here
  *       SANDBOX/work/PROCESS           one process and what it starts
  *
+ * A process without limits of its own may stand in what another has left, and under its name
+ * (cgroup_spare.c).
+ *
  * On v1 the same names exist in each controller's hierarchy, without "init" and only where a limit
  * or a measure needs them. When a v2 hierarchy is mounted beside v1 controllers it is used for
  * freezing, killing and "nobody left", and v1 for the limits.

@@ -86,6 +86,8 @@ struct cgroup_tree {
 
 /**
  * struct cgroup
+ * @id:     of who it is for, as in messages
+ * @name:   of its directories; a process's may be that of one before it
  * @dirs:   by hierarchy: where its members and limits are; -1 where it has no directory. Owned
  * @procs:  cgroup.procs there, opened for writing. Owned
  * @empty_wd, @oom_wd: v2: keys in tree->watches, -1 without
@@ -93,6 +95,10 @@ struct cgroup_tree {
  * @init_dir, @init_procs: v2 sandbox: SANDBOX/init. Owned; else -1
  * @oom_gone: v1: kills counted in processes that were freed
  * @lingering: freed by its owner, waits for its members to die
+ * @limited: has, or had, a limit of its own
+ * @base, @peak_fd: of a cgroup that had another process before: what that one used of what cannot be
+ *             set back, and v2's memory.peak, set back for this descriptor. Owned; else -1
+ * @spares, @spare_count: sandbox: cgroup_spare.c
  * @recheck_until_ns: v1: a kill was announced, its count may still be on its way
  * @kill_pending: cgroup_kill() owes an empty event
  */
@@ -101,6 +107,7 @@ struct cgroup {
     struct cgroup *sandbox; /* NULL in a sandbox */
     struct cgroup_events *events;
     char id[CGROUP_NAME_SIZE];
+    char name[CGROUP_NAME_SIZE];
     struct resources limits;
     int dirs[CGROUP_HIERARCHY_MAX];
     int procs[CGROUP_HIERARCHY_MAX];
@@ -113,7 +120,12 @@ struct cgroup {
     int64_t recheck_until_ns;
     uint64_t oom_reported;
     uint64_t oom_gone;
+    struct usage_stats base;
+    int peak_fd;
+    struct cgroup *spares;
+    unsigned spare_count;
     bool lingering;
+    bool limited;
     bool kill_pending;
     bool was_filled; /* pure v1: the last poll found members */
     struct cgroup *prev, *next;
@@ -150,6 +162,26 @@ void cgroup_events_tick(struct cgroup_tree *tree);
 
 /** cgroup_try_remove() - Remove a lingering cgroup's directories. Return: all gone, and @cg is freed */
 bool cgroup_try_remove(struct cgroup *cg);
+
+/** cgroup_open_procs() - Open cgroup.procs of each directory that a new member has to enter. Return: 0 or -errno */
+int cgroup_open_procs(struct cgroup *process);
+
+/* ---- cgroup_spare.c ---- */
+
+/**
+ * cgroup_spare_keep() - Keep the cgroup of a process, whose owner has freed it, for the next one
+ * Return: false when it is not as good as new, or enough are kept: the caller removes it.
+ */
+bool cgroup_spare_keep(struct cgroup *cg);
+
+/**
+ * cgroup_spare_take() - A cgroup as if just made, for a process without limits
+ * Return: NULL when none is kept. Its id and events are the caller's to set; it is in tree->cgroups.
+ */
+struct cgroup *cgroup_spare_take(struct cgroup *sandbox);
+
+/** cgroup_spare_drop() - The sandbox is being freed: remove what it keeps */
+void cgroup_spare_drop(struct cgroup *sandbox);
 
 /* ---- cgroup_file.c ---- */
 

@@ -69,14 +69,14 @@ static int join_late(struct cgroup *cg, int i)
 {
     const struct cgroup_tree *tree = cg->tree;
     int parent = cg->sandbox->dirs[i];
-    if (mkdirat(parent, cg->id, 0755) < 0)
+    if (mkdirat(parent, cg->name, 0755) < 0)
         return -errno;
-    int dir = openat(parent, cg->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int dir = openat(parent, cg->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int procs = dir < 0 ? -1 : openat(dir, "cgroup.procs", O_WRONLY | O_CLOEXEC);
     if (procs < 0) {
         int saved = errno;
         osa_close_fd(&dir);
-        (void)unlinkat(parent, cg->id, AT_REMOVEDIR);
+        (void)unlinkat(parent, cg->name, AT_REMOVEDIR);
         return -saved;
     }
     cg->dirs[i] = dir;
@@ -181,6 +181,7 @@ enum osa_code cgroup_set_limits(struct cgroup *cg, const struct resources *limit
             return code;
     }
     struct resources old = cg->limits;
+    cg->limited |= wanted.cpu_millis != 0 || wanted.memory_bytes != 0 || wanted.pids_max != 0;
     enum osa_code code = apply(cg, &wanted, err);
     if (code == OSA_OK)
         code = cgroup_events_watch_oom(cg, err);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -721,6 +722,203 @@ static void without_cgroups_it_says_so(void **state)
     assert_int_equal(WEXITSTATUS(wait_status(pid)), 0);
 }
 
+/* ---- cgroups that are used again ---- */
+
+static void wait_for_request(struct fixture *f)
+{
+    while (f->shared[1] == 0)
+        (void)poll(NULL, 0, 1);
+}
+
+/* Uses CPU and memory, of which nothing is left. */
+static void use_and_exit(struct fixture *f)
+{
+    enum { BYTES = 16 << 20 };
+    char *memory = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        _exit(102);
+    for (int i = 0; i < 20; i++)
+        memset(memory, i, BYTES);
+    (void)f;
+}
+
+/* f->shared[2]: a memfd of the test's, whose pages are charged to who writes them first. */
+static void leave_memory(struct fixture *f)
+{
+    static char block[1 << 20];
+    memset(block, 1, sizeof(block));
+    for (int i = 0; i < 8; i++)
+        (void)!write((int)f->shared[2], block, sizeof(block));
+}
+
+/* Does a process in a new cgroup @id stand in directories called @name? The process goes on until it is asked. */
+static bool stands_in(struct fixture *f, struct cgroup *cg, const char *name, pid_t *ret_pid)
+{
+    char path[64];
+    char wanted[80];
+    char *text = NULL;
+    struct osa_error err;
+    f->shared[1] = 0;
+    *ret_pid = start(cg, wait_for_request, f);
+    wait_until(f, !cgroup_is_empty(cg));
+    (void)snprintf(path, sizeof(path), "/proc/%d/cgroup", *ret_pid);
+    (void)snprintf(wanted, sizeof(wanted), "/%s\n", name);
+    assert_int_equal(osa_read_file(AT_FDCWD, path, 65536, &text, NULL, &err), OSA_OK);
+    bool found = strstr(text, wanted) != NULL;
+    free(text);
+    return found;
+}
+
+static void end_it(struct fixture *f, struct cgroup *cg, pid_t pid)
+{
+    f->shared[1] = 1;
+    assert_int_equal(wait_status(pid), 0);
+    wait_until(f, cgroup_is_empty(cg));
+    cgroup_free(cg);
+}
+
+static void run_and_free(struct fixture *f, struct cgroup *cg, void (*body)(struct fixture *f))
+{
+    assert_int_equal(wait_status(start(cg, body, f)), 0);
+    wait_until(f, cgroup_is_empty(cg));
+    cgroup_free(cg);
+}
+
+/* v2 cannot set the peak back before Linux 6.12; there every process has a cgroup of its own making. */
+static bool can_be_used_again(struct fixture *f, const struct cgroup *cg)
+{
+    struct cgroup_entry entry;
+    struct stat st;
+    cgroup_process_entry(cg, &entry);
+    return cgroup_tree_caps(f->tree)->version == 1 ||
+           (fstatat(entry.dir_fd, "memory.peak", &st, 0) == 0 && (st.st_mode & S_IWUSR) != 0);
+}
+
+static void a_clean_one_is_used_again_as_if_new(void **state)
+{
+    struct fixture *f = *state;
+    struct usage_stats stats;
+    struct osa_error err;
+    pid_t pid;
+    struct cgroup *s = new_sandbox(f, "again", (struct resources){ 0 });
+    struct cgroup *first = new_process(f, s, "p-1", (struct resources){ 0 });
+    bool expected = can_be_used_again(f, first);
+    assert_int_equal(wait_status(start(first, use_and_exit, f)), 0);
+    wait_until(f, cgroup_is_empty(first));
+    assert_int_equal(cgroup_stats(first, &stats, &err), OSA_OK);
+    int64_t used_ns = stats.cpu_ns;
+    cgroup_free(first);
+
+    struct cgroup *second = new_process(f, s, "p-2", (struct resources){ 0 });
+    assert_int_equal(stands_in(f, second, "p-1", &pid), expected);
+    assert_int_equal(cgroup_stats(second, &stats, &err), OSA_OK);
+    assert_in_range(stats.cpu_ns, 0, used_ns / 2); /* on pure v1 neither is known */
+    assert_in_range(stats.memory_peak_bytes, 0, 4 * MIB);
+    assert_in_range(cgroup_memory_peak(second), 0, 4 * MIB);
+    assert_int_equal(stats.pids, 1);
+    unsigned before = f->empty;
+    end_it(f, second, pid);
+
+    struct cgroup *third = new_process(f, s, "p-3", (struct resources){ 0 });
+    pid = start(third, use_and_exit, f);
+    assert_int_equal(wait_status(pid), 0);
+    assert_int_equal(cgroup_stats(third, &stats, &err), OSA_OK);
+    assert_in_range(stats.memory_peak_bytes, 16 * MIB, 20 * MIB);
+    assert_in_range(cgroup_memory_peak(third), 16 * MIB, 20 * MIB);
+    wait_until(f, f->empty > before);
+    assert_true(f->empty > before); /* events are those of who has it now */
+    cgroup_free(third);
+    cgroup_free(s);
+    assert_int_equal(cgroup_sandbox_new(f->tree, "again", &(struct resources){ 0 }, NULL, &s, &err),
+                     OSA_OK); /* nothing of it is left */
+    cgroup_free(s);
+}
+
+static void what_left_something_is_not_used_again(void **state)
+{
+    struct fixture *f = *state;
+    pid_t pid;
+    struct osa_error err;
+    struct cgroup *s = new_sandbox(f, "used", (struct resources){ .memory_bytes = 64 * MIB });
+
+    struct cgroup *cg = new_process(f, s, "limited", (struct resources){ .pids_max = 3 });
+    run_and_free(f, cg, exit_at_once);
+    cg = new_process(f, s, "p-1", (struct resources){ 0 });
+    assert_false(stands_in(f, cg, "limited", &pid));
+    assert_int_equal(cgroup_set_limits(cg, &(struct resources){ .pids_max = 9 }, &err), OSA_OK);
+    assert_int_equal(cgroup_set_limits(cg, &(struct resources){ 0 }, &err), OSA_OK);
+    end_it(f, cg, pid);
+
+    cg = new_process(f, s, "remembers", (struct resources){ 0 });
+    assert_false(stands_in(f, cg, "p-1", &pid));
+    end_it(f, cg, pid);
+
+    int memory = memfd_create("left", MFD_CLOEXEC);
+    f->shared[2] = (unsigned)memory;
+    cg = new_process(f, s, "p-2", (struct resources){ 0 });
+    run_and_free(f, cg, leave_memory);
+    cg = new_process(f, s, "p-3", (struct resources){ 0 });
+    assert_false(stands_in(f, cg, "p-2", &pid));
+    end_it(f, cg, pid);
+    assert_int_equal(close(memory), 0);
+
+    cg = new_process(f, s, "p-4", (struct resources){ 0 });
+    f->shared[1] = 256 * MIB;
+    assert_int_equal(WTERMSIG(wait_status(start(cg, eat, f))), SIGKILL);
+    wait_until(f, cgroup_is_empty(cg));
+    assert_int_equal(cgroup_oom_kills(cg), 1);
+    cgroup_free(cg);
+    cg = new_process(f, s, "p-5", (struct resources){ 0 });
+    assert_false(stands_in(f, cg, "p-4", &pid));
+    assert_int_equal(cgroup_oom_kills(cg), 0);
+    assert_int_equal(cgroup_oom_kills(s), 1);
+    end_it(f, cg, pid);
+    cgroup_free(s);
+}
+
+static unsigned count_dirs(int dir)
+{
+    unsigned count = 0;
+    DIR *stream = fdopendir(openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    assert_non_null(stream);
+    for (const struct dirent *entry; (entry = readdir(stream)) != NULL;)
+        count += entry->d_type == DT_DIR && entry->d_name[0] == 'n';
+    (void)closedir(stream);
+    return count;
+}
+
+static void few_are_kept(void **state)
+{
+    struct fixture *f = *state;
+    enum { COUNT = 10, KEPT = 4 };
+    struct cgroup *many[COUNT];
+    struct cgroup_entry entry;
+    struct osa_error err;
+    struct cgroup *s = new_sandbox(f, "few", (struct resources){ 0 });
+    for (int i = 0; i < COUNT; i++) {
+        char id[32];
+        (void)snprintf(id, sizeof(id), "n-%d", i);
+        many[i] = new_process(f, s, id, (struct resources){ 0 });
+        assert_int_equal(wait_status(start(many[i], exit_at_once, f)), 0);
+    }
+    cgroup_process_entry(many[COUNT - 1], &entry);
+    bool expected = can_be_used_again(f, many[COUNT - 1]);
+    int seen = entry.dir_fd < 0 ? -1 : fcntl(entry.dir_fd, F_DUPFD_CLOEXEC, 3);
+    for (int i = 0; i < COUNT; i++) {
+        wait_until(f, cgroup_is_empty(many[i]));
+        cgroup_free(many[i]);
+        if (i == COUNT - 2 && seen >= 0) { /* the last one's is still there */
+            wait_until(f, count_dirs(seen) == (expected ? KEPT + 1 : 1));
+            assert_int_equal(count_dirs(seen), expected ? KEPT + 1 : 1);
+        }
+    }
+    osa_close_fd(&seen);
+    cgroup_free(s);
+    assert_int_equal(cgroup_sandbox_new(f->tree, "few", &(struct resources){ 0 }, NULL, &s, &err),
+                     OSA_OK);
+    cgroup_free(s);
+}
+
 static void many_are_cheap(void **state)
 {
     struct fixture *f = *state;
@@ -765,6 +963,9 @@ int main(void)
         TEST(dead_agents_are_cleaned_up_after),
         TEST(dead_agents_elsewhere_are_cleaned_up_after),
         TEST(without_cgroups_it_says_so),
+        TEST(a_clean_one_is_used_again_as_if_new),
+        TEST(what_left_something_is_not_used_again),
+        TEST(few_are_kept),
         TEST(many_are_cheap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
