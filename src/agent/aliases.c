@@ -92,6 +92,29 @@ static void add(struct aliases *aliases, const char *path, const char *name)
     aliases->items[aliases->count++] = (struct alias){ .path = copy, .name = name };
 }
 
+static bool may_be_link(const char *name)
+{
+    return name[0] == '/' && strchr(name, '*') == NULL;
+}
+
+const char **aliases_names(const struct policy_document *doc)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < doc->rule_count; i++)
+        count += doc->rules[i].binary_count;
+    const char **names = calloc(count + 1, sizeof(*names));
+    if (names == NULL)
+        abort();
+    count = 0;
+    for (size_t i = 0; i < doc->rule_count; i++) {
+        for (size_t k = 0; k < doc->rules[i].binary_count; k++) {
+            if (may_be_link(doc->rules[i].binaries[k].path))
+                names[count++] = doc->rules[i].binaries[k].path;
+        }
+    }
+    return names;
+}
+
 void aliases_resolve(const struct policy_document *doc, const char *root, struct aliases *ret)
 {
     char path[PATH_MAX];
@@ -99,8 +122,7 @@ void aliases_resolve(const struct policy_document *doc, const char *root, struct
     for (size_t i = 0; i < doc->rule_count; i++) {
         for (size_t k = 0; k < doc->rules[i].binary_count; k++) {
             const char *name = doc->rules[i].binaries[k].path;
-            if (name[0] == '/' && strchr(name, '*') == NULL && follow(root, name, path) &&
-                strcmp(path, name) != 0)
+            if (may_be_link(name) && follow(root, name, path) && strcmp(path, name) != 0)
                 add(ret, path, name);
         }
     }

@@ -24,6 +24,12 @@ struct aliases {
  */
 void aliases_resolve(const struct policy_document *doc, const char *root, struct aliases *ret);
 
+/**
+ * aliases_names() - The names that aliases_resolve() would follow
+ * Return: NULL-terminated, owned (one free); the names are @doc's
+ */
+const char **aliases_names(const struct policy_document *doc);
+
 /** aliases_done() - All zero again */
 void aliases_done(struct aliases *aliases);
 

@@ -45,6 +45,8 @@ struct egress {
     struct policy_live *policy;
     const struct policy_document *doc; /* owned reference; what @aliases speak of */
     struct aliases aliases;
+    bool elsewhere;     /* the sandbox's files are not this host's */
+    const char **names; /* owned; those of @doc, which then take the place of @aliases */
     uint32_t version;
     char url[64];
     struct spec_pair variables[VARIABLES_MAX];
@@ -96,6 +98,8 @@ static void answer(const struct question *question, const struct door_owner *own
     count = add_names(aliases, owner->exe, names, count);
     for (size_t i = 0; owner->ancestors[i] != NULL; i++)
         count = add_names(aliases, owner->ancestors[i], names, count);
+    for (size_t i = 0; owner->names != NULL && owner->names[i] != NULL && count < NAMES_MAX; i++)
+        names[count++] = owner->names[i];
     const struct gate_peer peer = {
         .pid = owner->pid, .exe = owner->exe, .ancestors = names, .ancestor_count = count
     };
@@ -121,7 +125,9 @@ static void on_identify(struct gate_events *events, const struct sockaddr_storag
 {
     struct egress *egress = OSA_CONTAINER_OF(events, struct egress, events);
     struct sandbox *sandbox = egress->sandbox;
-    const struct door_visit visit = { .client = *client, .proxy = *proxy };
+    const struct door_visit visit = { .client = *client,
+                                      .proxy = *proxy,
+                                      .names = (strlist)egress->names };
     struct question *question = calloc(1, sizeof(*question));
     if (question == NULL)
         abort();
@@ -260,7 +266,11 @@ enum osa_code egress_policy(struct egress *egress, const struct policy_document 
     aliases_done(&egress->aliases);
     policy_document_unref(egress->doc);
     egress->doc = policy_document_ref(doc);
-    aliases_resolve(doc, egress->sandbox->request->root, &egress->aliases);
+    free(OSA_TAKE(egress->names));
+    if (egress->elsewhere)
+        egress->names = aliases_names(doc);
+    else
+        aliases_resolve(doc, egress->sandbox->request->root, &egress->aliases);
     enum osa_code code = policy_live_publish(egress->policy, doc, ++egress->version, err);
     if (egress->resolver != NULL)
         resolver_policy_changed(egress->resolver);
@@ -318,7 +328,7 @@ enum osa_code egress_open(struct sandbox *sandbox, const struct policy_document 
                           struct egress **ret_egress, struct osa_error *err)
 {
     struct agent *agent = sandbox->agent;
-    struct sandbox_door door;
+    struct sandbox_door door = { .fds = { -1, -1 } };
     struct egress *egress = calloc(1, sizeof(*egress));
     if (egress == NULL)
         return osa_fail_errno(err, ENOMEM, "egress proxy");
@@ -326,13 +336,14 @@ enum osa_code egress_open(struct sandbox *sandbox, const struct policy_document 
     egress->events = (struct gate_events){ .identify = on_identify, .record = on_record };
     const struct policy_engine_options options = { .strict = options_of(agent)->policy_strict };
     egress->policy = policy_live_new(options_of(agent)->failure_mode, &options);
-    enum osa_code code = egress_policy(egress, doc, err);
-    if (code == OSA_OK)
-        code = open_dns(agent, err);
+    enum osa_code code = open_dns(agent, err);
     if (code == OSA_OK)
         code = sandbox->backend->ops->sandbox_door(sandbox->handle, &door, err);
+    egress->elsewhere = code == OSA_OK && door.fds[0] < 0 && door.fds[1] < 0;
     if (code == OSA_OK)
         code = open_door(egress, &door, err);
+    if (code == OSA_OK)
+        code = egress_policy(egress, doc, err);
     if (code != OSA_OK) {
         egress_close(egress);
         return code;
@@ -352,8 +363,14 @@ void egress_close(struct egress *egress)
     DL_FOREACH(egress->questions, question)
     question->egress = NULL;
     aliases_done(&egress->aliases);
+    free(egress->names);
     policy_document_unref(egress->doc);
     free(egress);
+}
+
+void egress_visit(struct egress *egress, int fd, const struct door_visit *visit)
+{
+    gate_visit(egress->gate, fd, &visit->client, &visit->proxy);
 }
 
 uint32_t egress_version(const struct egress *egress)

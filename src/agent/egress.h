@@ -4,6 +4,7 @@
 
 #include "agent/spec.h"
 
+struct door_visit;
 struct sandbox;
 struct egress;
 
@@ -28,6 +29,9 @@ OSA_MUST_CHECK enum osa_code egress_policy(struct egress *egress, const struct p
 
 /** egress_has_names() - Have programs that know no proxy a way out? */
 bool egress_has_names(const struct egress *egress);
+
+/** egress_visit() - Somebody came to a door without listeners (struct sandbox_events). @fd is taken */
+void egress_visit(struct egress *egress, int fd, const struct door_visit *visit);
 
 /** egress_version() - How many policies have been put in force */
 uint32_t egress_version(const struct egress *egress);

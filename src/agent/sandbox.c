@@ -4,6 +4,7 @@
 #include "agent/egress.h"
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "policy/document.h"
 
@@ -234,6 +235,15 @@ static void on_denied(struct sandbox_events *events, const char *control, const 
     events_add(sandbox->agent->events, &event);
 }
 
+static void on_visitor(struct sandbox_events *events, int fd, const struct door_visit *visit)
+{
+    struct sandbox *sandbox = OSA_CONTAINER_OF(events, struct sandbox, events);
+    if (sandbox->egress != NULL)
+        egress_visit(sandbox->egress, fd, visit);
+    else
+        osa_close_fd(&fd);
+}
+
 static const struct policy_document *policy_of(const struct sandbox *sandbox)
 {
     return sandbox->request->policy != NULL ? sandbox->request->policy
@@ -368,7 +378,8 @@ static struct sandbox *add_sandbox(struct agent *agent, struct sandbox_request *
     sandbox->state = SANDBOX_CREATING;
     sandbox->reserved = request->resources;
     sandbox->created_wall_ns = osa_wall_ns();
-    sandbox->events = (struct sandbox_events){ .lost = on_lost, .denied = on_denied };
+    sandbox->events =
+        (struct sandbox_events){ .lost = on_lost, .denied = on_denied, .visitor = on_visitor };
     sandbox->timer.fire = on_timer;
     if (request->id[0] != '\0')
         (void)snprintf(sandbox->id, sizeof(sandbox->id), "%s", request->id);

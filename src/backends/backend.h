@@ -259,16 +259,20 @@ enum output_stream { OUTPUT_STDOUT = 1, OUTPUT_STDERR = 2 };
 struct backend;
 struct backend_sandbox;
 struct backend_process;
+struct door_visit;
 
 /**
  * struct sandbox_events - What a sandbox reports by itself; the struct outlives the sandbox
  * @lost:   its init or VM is gone; every process has been reported as exited (SANDBOX_LOST) before
  * @denied: a control refused something, nobody knows to which process: @control is "seccomp",
  *          "landlock" or "network", @text for a person; may be NULL
+ * @visitor: of a sandbox whose door has no listeners: somebody has come to it, as @visit says. @fd is
+ *          a connected stream socket to him, non-blocking, CLOEXEC; taken. May be NULL
  */
 struct sandbox_events {
     void (*lost)(struct sandbox_events *self, const char *reason);
     void (*denied)(struct sandbox_events *self, const char *control, const char *text);
+    void (*visitor)(struct sandbox_events *self, int fd, const struct door_visit *visit);
 };
 
 /**
@@ -306,7 +310,8 @@ struct usage_stats {
 
 /**
  * struct sandbox_door - Where a sandbox's egress proxy listens, for that sandbox alone
- * @fds:   listening sockets, non-blocking, CLOEXEC; taken by who asks; -1: none of that family
+ * @fds:   listening sockets, non-blocking, CLOEXEC; taken by who asks; -1: none of that family, and
+ *         both -1 where visitors come as events of the sandbox
  * @hosts: their addresses as processes inside see them; "" where there is none
  * @names: there are those below, taken likewise; else they mean nothing
  * @names_udp, @names_tcp: where what the sandbox sends to any port 53 arrives
@@ -326,10 +331,16 @@ struct sandbox_door {
 #define SANDBOX_NAMES_NET 0xc6120000u
 #define SANDBOX_NAMES_PREFIX 15
 
-/** struct door_visit - A connection that was accepted at a door: the two ends, as accept(2) and getsockname(2) give them */
+/**
+ * struct door_visit - A connection that was accepted at a door
+ * @client, @proxy: the two ends, as accept(2) and getsockname(2) give them
+ * @names: paths of executables; which of them lead to the owner or an ancestor is asked, too. For
+ *         sandboxes whose files are not this host's; others ignore it. NULL: none
+ */
 struct door_visit {
     struct sockaddr_storage client;
     struct sockaddr_storage proxy;
+    strlist names;
 };
 
 #define OWNER_DIGEST_SIZE 32
@@ -341,12 +352,14 @@ struct door_visit {
  * @exe:       path of its executable, as the sandbox sees it
  * @digest:    SHA-256 of the executable's bytes, which are those of its first use
  * @ancestors: executables of its ancestors, nearest first, up to the sandbox's init exclusively; NULL-terminated
+ * @names:     those of door_visit.names that are links to one of these; NULL: none
  */
 struct door_owner {
     pid_t pid;
     const char *exe;
     uint8_t digest[OWNER_DIGEST_SIZE];
     const char *const *ancestors;
+    const char *const *names;
 };
 
 enum signal_scope { SIGNAL_PROCESS = 1, SIGNAL_GROUP = 2, SIGNAL_TREE = 3 };

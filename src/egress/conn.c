@@ -85,12 +85,20 @@ static void begin_redirected(struct conn *conn)
     conn_free(conn);
 }
 
-void conn_new(struct gate *gate, int fd, bool redirected)
+void conn_new(struct gate *gate, int fd, bool redirected, const struct sockaddr_storage *ends)
 {
     const int one = 1;
     struct conn *conn = calloc(1, sizeof(*conn));
+    if (conn != NULL && ends != NULL) {
+        conn->ends = malloc(2 * sizeof(*ends));
+        if (conn->ends == NULL)
+            abort();
+        memcpy(conn->ends, ends, 2 * sizeof(*ends));
+    }
     if (conn == NULL || osa_set_nonblocking(fd, true, NULL) != OSA_OK) {
         osa_close_fd(&fd);
+        if (conn != NULL)
+            free(conn->ends);
         free(conn);
         return;
     }
@@ -128,6 +136,7 @@ void conn_free(struct conn *conn)
     policy_engine_unref(conn->engine);
     free(conn->addresses);
     free(conn->peer);
+    free(conn->ends);
     free(conn);
     gate_conn_gone(gate);
 }

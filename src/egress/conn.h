@@ -107,6 +107,7 @@ struct conn {
     bool up_ended;
     bool down_ended;
     struct exchange *exchange;
+    struct sockaddr_storage *ends; /* owned, two; NULL: the socket has them */
 };
 
 /**
@@ -133,8 +134,9 @@ void gate_conn_gone(struct gate *gate);
 /**
  * conn_new() - A connection on an accepted socket, which is taken; lives in the gate's list
  * @redirected: it was meant for an address that stands for a name
+ * @ends: the client's address and the proxy's, where the socket does not have them; else NULL
  */
-void conn_new(struct gate *gate, int fd, bool redirected);
+void conn_new(struct gate *gate, int fd, bool redirected, const struct sockaddr_storage *ends);
 /** conn_free() - Cut it */
 void conn_free(struct conn *conn);
 /** conn_step() - Do what can be done now, then watch for more. May free @conn */

@@ -79,18 +79,27 @@ static void on_peer(void *ctx, const struct gate_peer *peer, enum policy_reason 
         conn_reach(conn);
 }
 
+static bool find_ends(const struct conn *conn, struct sockaddr_storage ret_ends[2])
+{
+    int fd = conn->client.source.fd;
+    socklen_t client_len = sizeof(ret_ends[0]);
+    socklen_t proxy_len = sizeof(ret_ends[1]);
+    if (conn->ends != NULL) {
+        memcpy(ret_ends, conn->ends, 2 * sizeof(*ret_ends));
+        return true;
+    }
+    if (getpeername(fd, (struct sockaddr *)&ret_ends[0], &client_len) < 0)
+        return false;
+    return conn->redirected /* the client's socket knows nothing of it */
+               ? osa_tcp_original(fd, &ret_ends[1], NULL) == OSA_OK
+               : getsockname(fd, (struct sockaddr *)&ret_ends[1], &proxy_len) == 0;
+}
+
 void conn_identify(struct conn *conn)
 {
-    struct sockaddr_storage client;
-    struct sockaddr_storage proxy;
-    socklen_t client_len = sizeof(client);
-    socklen_t proxy_len = sizeof(proxy);
-    int fd = conn->client.source.fd;
+    struct sockaddr_storage ends[2];
     conn->ticket = calloc(1, sizeof(*conn->ticket));
-    if (conn->ticket == NULL || getpeername(fd, (struct sockaddr *)&client, &client_len) < 0 ||
-        (conn->redirected /* the client's socket knows nothing of it */
-             ? osa_tcp_original(fd, &proxy, NULL) != OSA_OK
-             : getsockname(fd, (struct sockaddr *)&proxy, &proxy_len) < 0)) {
+    if (conn->ticket == NULL || !find_ends(conn, ends)) {
         free(OSA_TAKE(conn->ticket));
         conn_free(conn);
         return;
@@ -98,7 +107,7 @@ void conn_identify(struct conn *conn)
     conn->ticket->conn = conn;
     conn->state = CONN_IDENTIFY;
     conn_arm(conn, conn->gate->config.limits.dial_ns);
-    conn->gate->config.events->identify(conn->gate->config.events, &client, &proxy, on_peer,
+    conn->gate->config.events->identify(conn->gate->config.events, &ends[0], &ends[1], on_peer,
                                         conn->ticket);
     conn_step(conn);
 }

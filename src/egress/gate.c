@@ -62,7 +62,7 @@ static void accept_some(struct gate *gate, int listener, bool redirected)
         }
         int fd = accept(listener, NULL, NULL);
         if (fd >= 0) {
-            conn_new(gate, fd, redirected);
+            conn_new(gate, fd, redirected, /* ends= */ NULL);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             pause_accepting(gate);
             osa_timer_arm(gate->config.loop, &gate->retry, osa_deadline_after(RETRY_NS));
@@ -135,6 +135,16 @@ void gate_free(struct gate *gate)
     osa_timer_disarm(&gate->retry);
     drop_listeners(gate);
     free(gate);
+}
+
+void gate_visit(struct gate *gate, int fd, const struct sockaddr_storage *client,
+                const struct sockaddr_storage *proxy)
+{
+    const struct sockaddr_storage ends[2] = { *client, *proxy };
+    if (gate->count < gate->config.limits.connections)
+        conn_new(gate, fd, /* redirected= */ false, ends);
+    else
+        osa_close_fd(&fd);
 }
 
 void gate_policy_changed(struct gate *gate)

@@ -99,7 +99,8 @@ struct gate_limits gate_limits_default(void);
 
 /**
  * struct gate_config - Copied; what it points to is borrowed until gate_free()
- * @fds:     listening sockets, non-blocking; taken, also on failure; -1: none
+ * @fds:     listening sockets, non-blocking; taken, also on failure; -1: none. Without any there
+ *            are visits alone
  * @resolver: what addresses stand for that redirected connections are for; NULL: there are none
  * @tcp:     with @resolver: where those arrive; taken like @fds
  * @authority: makes certificates for what is looked into; NULL: TLS is passed through, or refused
@@ -129,6 +130,14 @@ OSA_MUST_CHECK enum osa_code gate_new(const struct gate_config *config, struct g
 
 /** gate_free() - Cut every connection. Answers to identify that are still to come are ignored. NULL is fine */
 void gate_free(struct gate *gate);
+
+/**
+ * gate_visit() - A connection that others have accepted, from @client at @proxy
+ * @fd: a connected stream socket, which need not have these addresses itself; taken. It is closed
+ *      when there are too many connections
+ */
+void gate_visit(struct gate *gate, int fd, const struct sockaddr_storage *client,
+                const struct sockaddr_storage *proxy);
 
 /**
  * gate_policy_changed() - Hold every connection against the policy now in force
