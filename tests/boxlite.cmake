@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The BoxLite backend over the double of its server.
 osa_test(unit guest/link osa_guest)
+osa_test(unit guest/conduit osa_guest)
 osa_test(unit guest/messages osa_guest osa_io)
 if(TARGET osa_backend_boxlite)
   add_library(boxlite_fixture STATIC integration/boxlite_fixture.c)

@@ -84,6 +84,14 @@ void codec_read_bytes(struct codec_reader *reader, void *ret, size_t len)
         memcpy(ret, bytes, len);
 }
 
+const char *codec_read_block(struct codec_reader *reader, size_t *ret_len)
+{
+    uint64_t len = codec_read_u64(reader);
+    const char *bytes = take(reader, len);
+    *ret_len = bytes != NULL ? (size_t)len : 0;
+    return bytes != NULL ? bytes : "";
+}
+
 const char *codec_read_text(struct codec_reader *reader)
 {
     uint64_t len = codec_read_u64(reader);

@@ -34,6 +34,8 @@ void codec_error(struct osa_buf *buf, const struct osa_error *error);
 uint64_t codec_read_u64(struct codec_reader *reader);
 /** codec_read_bytes() - The next block, of exactly @len bytes, copied to @ret; zeros when there is none */
 void codec_read_bytes(struct codec_reader *reader, void *ret, size_t len);
+/** codec_read_block() - The next block, of any length. Return: within the body; "" and length 0 when there is none */
+const char *codec_read_block(struct codec_reader *reader, size_t *ret_len);
 /** codec_read_text() - The next string. Return: within the body; "" when there is none */
 const char *codec_read_text(struct codec_reader *reader);
 /** codec_read_list() - The next list. Return: owned (one free); its strings are within the body; NULL: it was NULL, or none */

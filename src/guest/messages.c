@@ -161,7 +161,8 @@ static void write_policy(struct osa_buf *buf, const struct policy_document *doc)
     osa_buf_done(&text);
 }
 
-void guest_write_sandbox(struct osa_buf *buf, const struct sandbox_spec *spec)
+void guest_write_sandbox(struct osa_buf *buf, const struct sandbox_spec *spec,
+                         const struct guest_file *files, size_t count)
 {
     codec_text(buf, spec->id);
     codec_text(buf, spec->workdir);
@@ -169,6 +170,27 @@ void guest_write_sandbox(struct osa_buf *buf, const struct sandbox_spec *spec)
     codec_text(buf, spec->seccomp_profile);
     codec_list(buf, spec->env);
     write_policy(buf, spec->policy);
+    codec_u64(buf, spec->proxy);
+    codec_u64(buf, count);
+    for (size_t i = 0; i < count; i++) {
+        codec_text(buf, files[i].name);
+        codec_bytes(buf, files[i].data, files[i].len);
+    }
+}
+
+static void read_files(struct codec_reader *reader, struct guest_sandbox_spec *ret)
+{
+    uint64_t count = codec_read_u64(reader);
+    if (count > OSA_ARRAY_LEN(ret->files))
+        reader->failed = true;
+    for (; ret->file_count < count && !reader->failed; ret->file_count++) {
+        struct guest_file *file = &ret->files[ret->file_count];
+        file->name = codec_read_text(reader);
+        file->data = codec_read_block(reader, &file->len);
+        if (file->name[0] == '.' || strchr(file->name, '/') != NULL ||
+            strlen(file->name) > GUEST_FILE_NAME_MAX)
+            reader->failed = true;
+    }
 }
 
 void guest_read_sandbox(struct codec_reader *reader, struct guest_sandbox_spec *ret)
@@ -184,6 +206,9 @@ void guest_read_sandbox(struct codec_reader *reader, struct guest_sandbox_spec *
     ret->env = codec_read_list(reader);
     spec->env = ret->env;
     ret->policy = codec_read_text(reader);
+    spec->proxy = codec_read_u64(reader) != 0;
+    spec->shared = "";
+    read_files(reader, ret);
     if (spec->env == NULL)
         reader->failed = true;
 }
@@ -242,4 +267,56 @@ void guest_process_done(const struct guest_process_spec *spec)
 {
     for (size_t i = 0; i < OSA_ARRAY_LEN(spec->lists); i++)
         free(spec->lists[i]);
+}
+
+/* ---- visitors of the egress proxy ---- */
+
+void guest_write_visit(struct osa_buf *buf, const struct door_visit *visit)
+{
+    codec_bytes(buf, &visit->client, sizeof(visit->client));
+    codec_bytes(buf, &visit->proxy, sizeof(visit->proxy));
+}
+
+static bool is_tcp(const struct sockaddr_storage *address)
+{
+    return address->ss_family == AF_INET || address->ss_family == AF_INET6;
+}
+
+void guest_read_visit(struct codec_reader *reader, struct door_visit *ret)
+{
+    codec_read_bytes(reader, &ret->client, sizeof(ret->client));
+    codec_read_bytes(reader, &ret->proxy, sizeof(ret->proxy));
+    if (!is_tcp(&ret->client) || !is_tcp(&ret->proxy))
+        reader->failed = true;
+}
+
+void guest_write_owner(struct osa_buf *buf, const struct door_owner *owner)
+{
+    codec_u64(buf, (uint64_t)owner->pid);
+    codec_text(buf, owner->exe);
+    codec_bytes(buf, owner->digest, sizeof(owner->digest));
+    codec_list(buf, owner->ancestors);
+    codec_list(buf, owner->names);
+}
+
+void guest_read_owner(struct codec_reader *reader, struct guest_owner *ret)
+{
+    struct door_owner *owner = &ret->owner;
+    *ret = (struct guest_owner){ 0 };
+    uint64_t pid = codec_read_u64(reader);
+    owner->pid = (pid_t)OSA_MIN(pid, (uint64_t)INT32_MAX);
+    owner->exe = codec_read_text(reader);
+    codec_read_bytes(reader, owner->digest, sizeof(owner->digest));
+    for (size_t i = 0; i < OSA_ARRAY_LEN(ret->lists); i++)
+        ret->lists[i] = codec_read_list(reader);
+    owner->ancestors = ret->lists[0];
+    owner->names = ret->lists[1];
+    if (pid == 0 || pid > INT32_MAX || owner->exe[0] != '/' || owner->ancestors == NULL)
+        reader->failed = true;
+}
+
+void guest_owner_done(const struct guest_owner *owner)
+{
+    for (size_t i = 0; i < OSA_ARRAY_LEN(owner->lists); i++)
+        free(owner->lists[i]);
 }

@@ -5,7 +5,9 @@ What the README shows with processes gives the same here; a client sees the kind
 """
 import concurrent.futures
 import json
+import socket
 import subprocess
+import threading
 import time
 import unittest
 
@@ -18,17 +20,8 @@ class BoxLite(unittest.TestCase):
     def setUpClass(cls):
         cls.double = Double()
         cls.addClassCleanup(cls.double.stop)
-        cls.agent = cls.start_agent()
+        cls.agent = harness.Agent(*cls.double.options())
         cls.addClassCleanup(lambda: cls.agent.stop())
-
-    @classmethod
-    def start_agent(cls, *arguments):
-        key = cls.double.process.pid
-        cls.key_file = f"/tmp/osa-boxlite-key-{key}"
-        with open(cls.key_file, "w") as file:
-            file.write(KEY + "\n")
-        return harness.Agent("--runtime", "boxlite", "--boxlite-key-file", cls.key_file, *arguments,
-                             env={"BOXLITE_URL": cls.double.url})
 
     def ctl(self, *arguments, stdin=None, binary=False):
         return subprocess.run([harness.BIN / "openshell-agentctl", "--address", f"unix:{self.agent.socket}",
@@ -90,28 +83,69 @@ class BoxLite(unittest.TestCase):
         agent = type(self).agent
         self.assertEqual(len(self.double.state()["boxes"]), 1)
         state = f"{agent.folder}-kept"
-        other = harness.Agent("--runtime", "boxlite", "--boxlite-key-file", self.key_file,
-                              "--boxlite-url", self.double.url, "--state-dir", state)
+        other = harness.Agent(*self.double.options(), "--state-dir", state)
         subprocess.run([harness.BIN / "openshell-agentctl", "--address", f"unix:{other.socket}", "sandbox",
                         "create"], check=True, capture_output=True, timeout=60)
         self.assertEqual(len(self.double.state()["boxes"]), 2)
         other.stop(harness.signal.SIGKILL)
         self.assertEqual(len(self.double.state()["boxes"]), 2)
-        successor = harness.Agent("--runtime", "boxlite", "--boxlite-key-file", self.key_file,
-                                  "--boxlite-url", self.double.url, "--state-dir", state)
+        successor = harness.Agent(*self.double.options(), "--state-dir", state)
         self.assertEqual(len(self.double.state()["boxes"]), 1)  # the crashed one's is gone, ours is not
         successor.stop()
         self.assertEqual(self.ctl("sandbox", "rm", created.stdout.strip()).returncode, 0)
 
-    def test_network_policy_is_told(self):
+    def test_the_way_out_is_the_proxy(self):
         policy = self.agent.folder / "policy.yaml"
         policy.write_text("version: 1\nfilesystem_policy: { read_only: [/usr, /lib, /lib64, /bin, /etc] }\n"
                           "network_policies:\n  web:\n    name: web\n    endpoints:\n"
                           "      - { host: example.org, port: 443 }\n    binaries:\n      - { path: /usr/bin/curl }\n")
         done = self.ctl("run", "--isolation", "--policy", str(policy), "true")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("a box has no network", done.stderr)
+        self.assertRegex(done.stderr, r"network +proxy")
+        self.assertNotIn("degraded", done.stderr)
+        done = self.ctl("run", "--isolation", "true")
         self.assertRegex(done.stderr, r"network +none")
+
+    def test_copies(self):
+        sandbox = self.ctl("sandbox", "create").stdout.strip()
+        source = self.agent.folder / "tree"
+        (source / "inner").mkdir(parents=True)
+        (source / "bytes").write_bytes(bytes(range(256)) * 4000)
+        (source / "inner/text").write_text("text\n")
+        self.assertEqual(self.ctl("cp", str(source), f"{sandbox}:/tmp/copied-{sandbox}").returncode, 0)
+        done = self.ctl("run", "--sandbox", sandbox, "cat", f"/tmp/copied-{sandbox}/inner/text")
+        self.assertEqual(done.stdout, "text\n", done.stderr)
+        back = self.agent.folder / "back"
+        self.assertEqual(self.ctl("cp", f"{sandbox}:/tmp/copied-{sandbox}", str(back)).returncode, 0)
+        self.assertEqual((back / "bytes").read_bytes(), (source / "bytes").read_bytes())
+        refused = self.ctl("cp", f"{sandbox}:/etc/shadow", str(self.agent.folder / "shadow"))
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("Permission denied", refused.stderr)
+        self.ctl("run", "--sandbox", sandbox, "rm", "-r", f"/tmp/copied-{sandbox}")
+        self.assertEqual(self.ctl("sandbox", "rm", sandbox).returncode, 0)
+
+    def test_forwarded_port(self):
+        sandbox = self.ctl("sandbox", "create").stdout.strip()
+        serve = ("import socket; s=socket.create_server(('127.0.0.1', 8080)); print('listens', flush=True)\n"
+                 "while True:\n  c=s.accept()[0]; f=c.makefile('rb'); c.sendall(f.read()[::-1]); f.close(); c.close()")
+        process = self.ctl("run", "--sandbox", sandbox, "--detach", "/usr/bin/python3", "-c", serve).stdout.strip()
+        harness.wait_until(lambda: "listens" in self.ctl("logs", process).stdout, "the server listens")
+        port = harness.free_port()
+        forward = subprocess.Popen([harness.BIN / "openshell-agentctl", "--address", f"unix:{self.agent.socket}",
+                                    "forward", sandbox, f"{port}:8080"], stdout=subprocess.DEVNULL)
+        try:
+            data = bytes(range(256)) * 4000
+            harness.wait_until(lambda: harness.can_connect(port), "the port is forwarded")
+            with socket.create_connection(("127.0.0.1", port)) as connection:
+                sender = threading.Thread(target=lambda: (connection.sendall(data), connection.shutdown(socket.SHUT_WR)))
+                sender.start()
+                got = b"".join(iter(lambda: connection.recv(65536), b""))
+                sender.join()
+            self.assertEqual(got, data[::-1])
+        finally:
+            forward.terminate()
+            forward.wait()
+        self.assertEqual(self.ctl("sandbox", "rm", sandbox).returncode, 0)
 
     def test_key_is_nowhere(self):
         self.ctl("run", "true")

@@ -2,6 +2,7 @@
 """The double of a BoxLite server, as a process of its own."""
 import json
 import subprocess
+import tempfile
 import urllib.request
 
 import harness
@@ -19,7 +20,15 @@ class Double:
             if self.process.wait() == 77:
                 harness.skip("no pid namespace can be made here")
             raise AssertionError("the double did not start")
+        self.key_file = tempfile.NamedTemporaryFile("w", prefix="osa-boxlite-key-")
+        self.key_file.write(KEY + "\n")
+        self.key_file.flush()
         self.url = f"http://127.0.0.1:{int(line)}"
+
+    def options(self):
+        """Of an agent that uses it."""
+        return ("--runtime", "boxlite", "--boxlite-url", self.url, "--boxlite-key-file",
+                self.key_file.name)
 
     def state(self):
         with urllib.request.urlopen(f"{self.url}/double/state") as reply:
@@ -29,3 +38,4 @@ class Double:
         self.process.terminate()
         self.process.wait()
         self.process.stdout.close()
+        self.key_file.close()

@@ -78,6 +78,7 @@ class Server(http.server.ThreadingHTTPServer):
 class Egress(unittest.TestCase):
     prefix = ()
     owner = None
+    options = ()
 
     @classmethod
     def setUpClass(cls):
@@ -94,8 +95,8 @@ class Egress(unittest.TestCase):
         cls.secure, cls.secure_port = cls.secure_origin(*good)
         cls.strange, cls.strange_port = cls.secure_origin(
             *certificates.leaf("strange", "origin", f"IP:{cls.address}", ca="stranger"))
-        cls.agent = harness.Agent("--egress-ca", str(certificates.ca), prefix=cls.prefix,
-                                  owner=cls.owner)
+        cls.agent = harness.Agent("--egress-ca", str(certificates.ca), *cls.options,
+                                  prefix=cls.prefix, owner=cls.owner)
         cls.policy = cls.agent.folder / "policy.yaml"
         cls.policy.write_text(f"""version: 1
 filesystem_policy: {FILES}
@@ -210,7 +211,8 @@ network_policies:
         lax.write_text(self.rules.read_text().replace("      enforcement: enforce\n", ""))
         put = f"curl -sS -X PUT -d x {self.origin}/v1/a"
         self.assertEqual(self.run_in(put, policy=lax), "PUT /v1/a 1\n")
-        usual, strict = self.agent, harness.Agent("--policy-strict", prefix=self.prefix, owner=self.owner)
+        usual, strict = self.agent, harness.Agent("--policy-strict", *self.options, prefix=self.prefix,
+                                                  owner=self.owner)
         try:
             self.agent = strict
             self.assertEqual(json.loads(self.run_in(put, policy=lax))["reason"], "not-permitted")

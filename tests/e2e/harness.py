@@ -80,6 +80,11 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def can_connect(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def wait_until(condition, what):
     deadline = time.monotonic() + PATIENCE_S
     while not condition():

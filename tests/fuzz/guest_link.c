@@ -27,6 +27,8 @@ static void read_all(const char *body, size_t len)
     struct guest_sandbox_spec sandbox;
     struct process_exit exit;
     struct isolation isolation;
+    struct door_visit visit;
+    struct guest_owner owner;
     struct osa_error err;
     struct codec_reader reader = { body, len, false };
     guest_read_process(&reader, &process);
@@ -45,6 +47,12 @@ static void read_all(const char *body, size_t len)
     guest_read_isolation(&reader, &isolation);
     require((unsigned)isolation.level <= ISOLATION_VM);
     require(strnlen(isolation.degraded, sizeof(isolation.degraded)) < sizeof(isolation.degraded));
+    reader = (struct codec_reader){ body, len, false };
+    guest_read_visit(&reader, &visit);
+    reader = (struct codec_reader){ body, len, false };
+    guest_read_owner(&reader, &owner);
+    require(reader.failed || (owner.owner.pid > 0 && owner.owner.exe[0] == '/'));
+    guest_owner_done(&owner);
     reader = (struct codec_reader){ body, len, false };
     if (codec_read_error(&reader, &err))
         require(err.code > OSA_OK && err.code < OSA_CODE_COUNT);

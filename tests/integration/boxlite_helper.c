@@ -6,9 +6,11 @@
 
 #include "cmocka_all.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static struct boxlite_fixture fixture;
@@ -139,6 +141,64 @@ static void test_cut_input(void **state)
     fixture_destroy(&fixture, &box);
 }
 
+struct copied {
+    int fd;
+    unsigned opened;
+    unsigned done;
+    struct osa_error error;
+};
+
+static void on_opened(void *ctx, int fd, const struct osa_error *error)
+{
+    struct copied *copied = ctx;
+    copied->fd = fd;
+    copied->opened++;
+    if (error != NULL)
+        fail_msg("%s", error->text);
+}
+
+static void on_copied(void *ctx, const struct osa_error *error)
+{
+    struct copied *copied = ctx;
+    copied->done++;
+    if (error != NULL)
+        copied->error = *error;
+}
+
+/* A copy that is read while the connection is cut has every byte, and one end. */
+static void test_cut_copy(void **state)
+{
+    enum { TOTAL = 3000000 };
+    struct fixture_box box;
+    struct fixture_process p;
+    struct copied copied = { .fd = -1 };
+    char chunk[65536];
+    size_t total = 0;
+    ssize_t got;
+    (void)state;
+    fixture_box(&fixture, &box);
+    fixture_run(&fixture, &box, &p, "head -c 3000000 /dev/zero >/tmp/osa-cut-copy");
+    fixture_free(&p);
+    box.sandbox->ops->sandbox_copy(box.sandbox, false, "/tmp/osa-cut-copy", "", on_opened,
+                                   on_copied, &copied);
+    fixture_until(&fixture, &copied.opened, 1, "the copy's stream");
+    for (unsigned i = 0; (got = recv(copied.fd, chunk, sizeof(chunk), 0)) != 0; i++) {
+        assert_true(got > 0 || errno == EAGAIN);
+        total += got > 0 ? (size_t)got : 0;
+        if (i % 50 == 20)
+            fixture_http(&fixture, "PUT", "/double/cut", "", 204, NULL, 0);
+        fixture_turn_ms(&fixture, 5);
+    }
+    fixture_until(&fixture, &copied.done, 1, "the end of the copy");
+    assert_string_equal(copied.error.text, "");
+    assert_true(total > TOTAL); /* and the archive's own */
+    assert_int_equal(total % 512, 0);
+    (void)close(copied.fd);
+    fixture_run(&fixture, &box, &p, "rm /tmp/osa-cut-copy");
+    fixture_free(&p);
+    fixture_destroy(&fixture, &box);
+}
+
 /* Without the agent's reading nothing piles up, and nothing is lost when it goes on. */
 static void test_hold(void **state)
 {
@@ -258,11 +318,12 @@ static int stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_isolation),   cmocka_unit_test(test_exact_bytes),
-        cmocka_unit_test(test_confined),    cmocka_unit_test(test_cut_connections),
-        cmocka_unit_test(test_cut_input),   cmocka_unit_test(test_hold),
-        cmocka_unit_test(test_no_shell),    cmocka_unit_test(test_request),
-        cmocka_unit_test(test_helper_dies), cmocka_unit_test(test_reserved),
+        cmocka_unit_test(test_isolation), cmocka_unit_test(test_exact_bytes),
+        cmocka_unit_test(test_confined),  cmocka_unit_test(test_cut_connections),
+        cmocka_unit_test(test_cut_input), cmocka_unit_test(test_cut_copy),
+        cmocka_unit_test(test_hold),      cmocka_unit_test(test_no_shell),
+        cmocka_unit_test(test_request),   cmocka_unit_test(test_helper_dies),
+        cmocka_unit_test(test_reserved),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -76,7 +76,8 @@ static void pause_op(struct backend_sandbox *s, bool pause, done_fn done, void *
     if (has_helper(s)) {
         osa_buf_init(&body, 16);
         codec_u64(&body, pause);
-        helper_ask(box_of(s)->helper, GUEST_PAUSE, &body, done, NULL, ctx);
+        helper_ask(box_of(s)->helper, GUEST_PAUSE, &body,
+                   &(struct helper_answer){ .done = done, .ctx = ctx });
         return;
     }
     lacks(&err, pause ? "be paused" : "be resumed");
@@ -112,7 +113,8 @@ static void update_op(struct backend_sandbox *s, const struct resources *limits,
         inside.disk_bytes = 0;
         osa_buf_init(&body, 256);
         guest_write_resources(&body, &inside);
-        helper_ask(box_of(s)->helper, GUEST_UPDATE, &body, done, NULL, ctx);
+        helper_ask(box_of(s)->helper, GUEST_UPDATE, &body,
+                   &(struct helper_answer){ .done = done, .ctx = ctx });
         return;
     }
     defer_done(loop_of(s), done, ctx, &err);
@@ -122,33 +124,12 @@ static void stats_op(struct backend_sandbox *s, stats_fn done, void *ctx)
 {
     struct osa_error err = { 0 };
     if (has_helper(s)) {
-        helper_ask(box_of(s)->helper, GUEST_STATS, NULL, NULL, done, ctx);
+        helper_ask(box_of(s)->helper, GUEST_STATS, NULL,
+                   &(struct helper_answer){ .stats = done, .ctx = ctx });
         return;
     }
     lacks(&err, "tell its usage");
     defer_stats(loop_of(s), done, ctx, &err);
-}
-
-static void connect_op(struct backend_sandbox *s, const char *ip, uint16_t port, stream_fn done,
-                       void *ctx)
-{
-    struct osa_error err = { 0 };
-    (void)ip;
-    (void)port;
-    lacks(&err, "forward ports");
-    defer_stream(loop_of(s), done, ctx, &err);
-}
-
-static void copy_op(struct backend_sandbox *s, bool write, const char *path, const char *user,
-                    stream_fn opened, done_fn done, void *ctx)
-{
-    struct osa_error err = { 0 };
-    (void)write;
-    (void)path;
-    (void)user;
-    (void)done;
-    lacks(&err, "copy files");
-    defer_stream(loop_of(s), opened, ctx, &err);
 }
 
 /* The server drops what is not read, without a word: output is always taken. */
@@ -177,8 +158,8 @@ static void process_stats_op(struct backend_process *p, stats_fn done, void *ctx
 #define BACKEND_SLOTS                                                                              \
     .kind = RUNTIME_KIND_BOXLITE, .name = "boxlite", .close = close_op, .info = info_op,           \
     .sandbox_create = box_create_op, .sandbox_destroy = box_destroy_op, .sandbox_pause = pause_op, \
-    .sandbox_update = update_op, .sandbox_stats = stats_op, .sandbox_connect = connect_op,         \
-    .sandbox_door = backend_no_door, .sandbox_owner = backend_no_owner, .sandbox_copy = copy_op,   \
+    .sandbox_update = update_op, .sandbox_stats = stats_op, .sandbox_connect = guest_connect_op,   \
+    .sandbox_door = guest_door_op, .sandbox_owner = guest_owner_op, .sandbox_copy = guest_copy_op, \
     .spawn = box_spawn_op
 
 static const struct backend_ops boxlite_ops = {
@@ -230,6 +211,7 @@ static void fill_info(struct boxlite *b)
     info->capabilities |= BACKEND_CAP_USER | BACKEND_CAP_RLIMITS | BACKEND_CAP_ANY_SIGNAL |
                           BACKEND_CAP_GROUP_SIGNAL | BACKEND_CAP_TREE_SIGNAL |
                           BACKEND_CAP_TREE_KILL | BACKEND_CAP_RUSAGE | BACKEND_CAP_POLICY |
+                          BACKEND_CAP_COPY | BACKEND_CAP_PORT_FORWARD |
                           BACKEND_CAP_PIDS_LIMIT; /* refused by name where the guest has none */
 }
 

@@ -207,8 +207,10 @@ static void add_degraded(struct isolation *isolation, const char *text)
 }
 
 /* What the server's exec, used as it is, does not give. */
-static void tell_missing(struct isolation *isolation)
+static void tell_missing(struct isolation *isolation, bool proxy)
 {
+    if (proxy)
+        add_degraded(isolation, "no network: nothing that network_policies allow is reached");
     add_degraded(isolation, "output is text: bytes that are not UTF-8 arrive as U+FFFD");
     add_degraded(isolation, "an exit is told once all that hold the output have ended");
     add_degraded(isolation, "the file-system policy is not enforced inside of the box");
@@ -239,7 +241,7 @@ static void on_started(void *ctx, const struct http_reply *reply, const struct o
         box->helper = helper_begin(box, &box->inside);
         return;
     }
-    tell_missing(&box->isolation);
+    tell_missing(&box->isolation, box->proxy);
     ready(box);
 }
 
@@ -292,7 +294,9 @@ void box_merge_isolation(const struct box *box, struct isolation *isolation)
 {
     const struct isolation *outside = &box->backend->info.isolation;
     isolation->level = outside->level;
-    isolation->network = outside->network;
+    if (isolation->network !=
+        NETWORK_PROXY) /* the helper's namespace; around it there is no card */
+        isolation->network = outside->network;
     isolation->tree_kill = outside->tree_kill;
     isolation->namespaces |= outside->namespaces;
     isolation->enforced_limits |= box->isolation.enforced_limits;
@@ -361,6 +365,18 @@ void box_on_helper_lost(struct box *box, const struct osa_error *why)
         lose(box, why->text);
 }
 
+/* Certificates that programs in the box are to believe; the proxy that has their key is outside. */
+static enum osa_code write_inside(struct box *box, const struct sandbox_spec *spec,
+                                  struct osa_error *err)
+{
+    struct shared_files shared = { 0 };
+    enum osa_code code = shared_files_read(spec->shared, &shared, err);
+    if (code == OSA_OK)
+        guest_write_sandbox(&box->inside, spec, shared.files, shared.count);
+    shared_files_done(&shared);
+    return code;
+}
+
 static enum osa_code write_bodies(struct box *box, const struct sandbox_spec *spec,
                                   struct osa_buf *body, struct osa_error *err)
 {
@@ -369,7 +385,8 @@ static enum osa_code write_bodies(struct box *box, const struct sandbox_spec *sp
         return osa_fail(err, OSA_UNAVAILABLE, 0, "%s", b->info.reason);
     if (b->plain)
         return box_spec_write(b, spec, box->name, /* helper= */ false, body, err);
-    guest_write_sandbox(&box->inside, spec);
+    if (write_inside(box, spec, err) != OSA_OK)
+        return err->code;
     if (box->inside.failed)
         return osa_fail(err, OSA_RESOURCE_EXHAUSTED, 0, "the policy is too large for a box");
     (void)!box_spec_write(b, spec, box->name, /* helper= */ false, &box->plain, &box->refusal);
@@ -414,9 +431,7 @@ void box_create_op(struct backend *base, const struct sandbox_spec *spec,
     box->limits = spec->resources;
     box->isolation = b->info.isolation;
     box->isolation.enforced_limits = limit_bits(&spec->resources);
-    if (spec->proxy)
-        add_degraded(&box->isolation,
-                     "a box has no network: nothing that network_policies allow is reached");
+    box->proxy = spec->proxy;
     DL_APPEND(b->boxes, box);
     make(box, &body);
     osa_buf_done(&body);

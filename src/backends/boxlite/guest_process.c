@@ -230,7 +230,8 @@ void guest_kill_tree_op(struct backend_process *base, done_fn done, void *ctx)
         return;
     }
     start_body(&body, p);
-    helper_ask(p->helper, GUEST_KILL_TREE, &body, done, NULL, ctx);
+    helper_ask(p->helper, GUEST_KILL_TREE, &body,
+               &(struct helper_answer){ .done = done, .ctx = ctx });
 }
 
 void guest_hold_op(struct backend_process *base, bool hold)
@@ -301,7 +302,8 @@ void guest_update_op(struct backend_process *base, const struct resources *limit
     }
     start_body(&body, p);
     guest_write_resources(&body, limits);
-    helper_ask(p->helper, GUEST_PROCESS_UPDATE, &body, done, NULL, ctx);
+    helper_ask(p->helper, GUEST_PROCESS_UPDATE, &body,
+               &(struct helper_answer){ .done = done, .ctx = ctx });
 }
 
 void guest_stats_op(struct backend_process *base, stats_fn done, void *ctx)
@@ -315,7 +317,8 @@ void guest_stats_op(struct backend_process *base, stats_fn done, void *ctx)
         return;
     }
     start_body(&body, p);
-    helper_ask(p->helper, GUEST_PROCESS_STATS, &body, NULL, done, ctx);
+    helper_ask(p->helper, GUEST_PROCESS_STATS, &body,
+               &(struct helper_answer){ .stats = done, .ctx = ctx });
 }
 
 static enum osa_code check_environment(const struct process_spec *spec, struct osa_error *err)

@@ -57,14 +57,6 @@ static const char script[] =
     "done\n"
     "rm -f \"$t\"; echo 'no folder can be executed from' >&2; exit 43\n";
 
-struct helper_request {
-    uint64_t key;
-    UT_hash_handle hh;
-    done_fn done; /* one of the two */
-    stats_fn stats;
-    void *ctx;
-};
-
 static void attach(struct helper *helper);
 
 /* ---- the end ---- */
@@ -90,27 +82,14 @@ static void fail(struct helper *helper, enum osa_code code, const char *why)
     fail_with(helper, &err);
 }
 
-static void answer(struct helper *helper, struct helper_request *request,
-                   const struct usage_stats *usage, const struct osa_error *error)
-{
-    struct helper_request taken = *request;
-    HASH_DEL(helper->requests, request);
-    free(request);
-    if (taken.done != NULL)
-        taken.done(taken.ctx, error);
-    else
-        taken.stats(taken.ctx, usage, error);
-}
-
 void helper_abandon(struct helper *helper, const struct osa_error *why)
 {
     if (helper == NULL)
         return;
     helper->state = HELPER_GONE;
     link_pause(&helper->link);
-    struct helper_request *request, *next_request;
-    HASH_ITER(hh, helper->requests, request, next_request)
-    answer(helper, request, NULL, why);
+    helper_answer_all(helper, why);
+    conduits_done(&helper->conduits);
     guest_processes_lost(helper, why);
 }
 
@@ -137,36 +116,6 @@ void helper_send(struct helper *helper, enum guest_message type, uint64_t key, s
               body != NULL ? body->len : 0);
     if (body != NULL)
         osa_buf_done(body);
-}
-
-void helper_ask(struct helper *helper, enum guest_message type, struct osa_buf *body, done_fn done,
-                stats_fn stats, void *ctx)
-{
-    struct helper_request *request = calloc(1, sizeof(*request));
-    if (request == NULL)
-        abort();
-    *request = (struct helper_request){
-        .key = ++helper->next_key, .done = done, .stats = stats, .ctx = ctx
-    };
-    HASH_ADD(hh, helper->requests, key, sizeof(request->key), request);
-    helper_send(helper, type, request->key, body);
-}
-
-static void take_answer(struct helper *helper, const struct link_frame *frame)
-{
-    struct codec_reader reader = { frame->body, frame->len, false };
-    struct helper_request *request;
-    struct osa_error err;
-    struct usage_stats usage = { 0 };
-    HASH_FIND(hh, helper->requests, &frame->key, sizeof(frame->key), request);
-    if (request == NULL)
-        return;
-    bool failed = codec_read_error(&reader, &err);
-    if (!failed && request->stats != NULL)
-        codec_read_bytes(&reader, &usage, sizeof(usage));
-    if (!failed && reader.failed)
-        failed = osa_fail(&err, OSA_INTERNAL, 0, "the helper's answer makes no sense") != OSA_OK;
-    answer(helper, request, failed ? NULL : &usage, failed ? &err : NULL);
 }
 
 /* ---- frames ---- */
@@ -213,10 +162,14 @@ static void take_created(struct helper *helper, const struct link_frame *frame)
     }
     guest_read_isolation(&reader, &isolation);
     const struct resources limits = guest_read_resources(&reader);
-    if (reader.failed) {
+    uint64_t port = codec_read_u64(&reader);
+    const char *host = codec_read_text(&reader);
+    if (reader.failed || port > UINT16_MAX || strlen(host) >= sizeof(helper->door_host)) {
         fail(helper, OSA_INTERNAL, "the helper's answer makes no sense");
         return;
     }
+    helper->door_port = (uint16_t)port;
+    (void)snprintf(helper->door_host, sizeof(helper->door_host), "%s", host);
     helper->state = HELPER_READY;
     osa_timer_disarm(&helper->timer);
     box_on_helper_ready(helper->box, &isolation, &limits);
@@ -252,7 +205,12 @@ static void on_frame(struct link *link, const struct link_frame *frame)
         break;
     case GUEST_DONE:
     case GUEST_USAGE:
-        take_answer(helper, frame);
+    case GUEST_OPENED:
+    case GUEST_OWNER:
+        helper_take_answer(helper, frame);
+        break;
+    case GUEST_VISIT:
+        guest_visit(helper, frame);
         break;
     case GUEST_LOST:
         fail(helper, OSA_ABORTED, codec_read_text(&reader));
@@ -261,7 +219,7 @@ static void on_frame(struct link *link, const struct link_frame *frame)
         take_denied(helper, frame);
         break;
     default:
-        if (!guest_process_frame(helper, frame))
+        if (!conduits_frame(&helper->conduits, frame) && !guest_process_frame(helper, frame))
             osa_log(OSA_LOG_WARN, "boxlite", "a frame that makes no sense; ignored",
                     OSA_S("box", helper->box->name), OSA_U("type", frame->type));
         break;
@@ -270,7 +228,7 @@ static void on_frame(struct link *link, const struct link_frame *frame)
 
 static void on_drained(struct link *link)
 {
-    (void)link; /* what the agent sends has credits of its own */
+    conduits_drained(&OSA_CONTAINER_OF(link, struct helper, link)->conduits);
 }
 
 /* ---- bytes to the box ---- */
@@ -512,6 +470,7 @@ struct helper *helper_begin(struct box *box, struct osa_buf *spec)
     };
     helper->link = (struct link){ .send = on_text, .receive = on_frame, .drained = on_drained };
     link_init(&helper->link);
+    conduits_init(&helper->conduits, box->backend->loop, &helper->link);
     osa_buf_init(&helper->said, SAID_MAX);
     osa_buf_init(&helper->out, SIZE_MAX / 2);
     helper->timer.fire = on_timer;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "backends/boxlite/internal.h"
+#include "guest/conduit.h"
 #include "guest/link.h"
 #include "guest/messages.h"
 
@@ -53,6 +54,24 @@ struct helper {
     uint64_t next_key;
     struct helper_request *requests; /* uthash by key */
     struct guest_process *processes; /* uthash by key */
+    struct conduits conduits;
+    char door_host[46]; /* of the sandbox's egress proxy, as processes see it */
+    uint16_t door_port; /* 0: there is none */
+};
+
+/**
+ * struct helper_answer - Who waits for the answer to a request; one of these is set
+ * @done:   DONE; with @opened: after OPENED without an error
+ * @stats:  USAGE
+ * @opened: OPENED, which begins a stream
+ * @owner:  OWNER
+ */
+struct helper_answer {
+    done_fn done;
+    stats_fn stats;
+    stream_fn opened;
+    owner_fn owner;
+    void *ctx;
 };
 
 /**
@@ -72,9 +91,36 @@ void helper_free(struct helper *helper);
 void helper_send(struct helper *helper, enum guest_message type, uint64_t key,
                  struct osa_buf *body);
 
-/** helper_ask() - A frame that is answered: by DONE to @done or by USAGE to @stats; one of them is NULL */
-void helper_ask(struct helper *helper, enum guest_message type, struct osa_buf *body, done_fn done,
-                stats_fn stats, void *ctx);
+/** helper_ask() - A frame that is answered; its body is freed */
+void helper_ask(struct helper *helper, enum guest_message type, struct osa_buf *body,
+                const struct helper_answer *answer);
+
+/* ---- helper_answer.c ---- */
+
+/** helper_take_answer() - DONE, USAGE, OPENED or OWNER; one that nobody waits for is ignored */
+void helper_take_answer(struct helper *helper, const struct link_frame *frame);
+
+/** helper_answer_all() - Nothing will be answered any more, for this reason */
+void helper_answer_all(struct helper *helper, const struct osa_error *why);
+
+/* ---- guest_stream.c ---- */
+
+/* Slots of struct backend_ops for sandboxes in boxes with a helper. */
+/** guest_connect_op() - sandbox_connect */
+void guest_connect_op(struct backend_sandbox *s, const char *ip, uint16_t port, stream_fn done,
+                      void *ctx);
+/** guest_copy_op() - sandbox_copy */
+void guest_copy_op(struct backend_sandbox *s, bool write, const char *path, const char *user,
+                   stream_fn opened, done_fn done, void *ctx);
+/** guest_door_op() - sandbox_door */
+enum osa_code guest_door_op(struct backend_sandbox *s, struct sandbox_door *ret_door,
+                            struct osa_error *err);
+/** guest_owner_op() - sandbox_owner */
+void guest_owner_op(struct backend_sandbox *s, const struct door_visit *visit, owner_fn done,
+                    void *ctx);
+
+/** guest_visit() - VISIT: somebody in the box came to the egress proxy */
+void guest_visit(struct helper *helper, const struct link_frame *frame);
 
 /* ---- guest_process.c ---- */
 

@@ -6,6 +6,7 @@
 #include "backends/boxlite/api.h"
 #include "base/clock.h"
 #include "base/loop.h"
+#include "guest/messages.h"
 #include "io/websocket.h"
 
 #include <utlist.h>
@@ -65,6 +66,7 @@ struct box {
     struct osa_buf inside;      /* the spec as the helper wants it */
     struct osa_buf plain;       /* body that creates the box in case no helper can run */
     struct osa_error refusal;   /* why it cannot do without a helper */
+    bool proxy;                 /* the policy lets something out */
     bool begin_again;           /* once it is deleted: without a helper */
     sandbox_created_fn created; /* set while CREATING, and DELETING after that failed */
     done_fn destroyed;          /* set once destroy was called */
@@ -197,6 +199,25 @@ OSA_MUST_CHECK enum osa_code exec_spec_write(const struct box *box, const struct
 
 /** reserved_variable() - Is @entry, "NAME=VALUE", one that the server keeps for itself? */
 bool reserved_variable(const char *entry);
+
+/* ---- shared.c ---- */
+
+/** struct shared_files - The files of a sandbox's shared folder; all zero is none */
+struct shared_files {
+    struct guest_file files[GUEST_FILES_MAX];
+    size_t count;
+};
+
+/**
+ * shared_files_read() - Read them all
+ * @folder: absolute; NULL or "" for none
+ * Free with shared_files_done(), after a failure as well. Return: OSA_OK; INTERNAL; RESOURCE_EXHAUSTED.
+ */
+OSA_MUST_CHECK enum osa_code shared_files_read(const char *folder, struct shared_files *ret,
+                                               struct osa_error *err);
+
+/** shared_files_done() - Free what was read */
+void shared_files_done(struct shared_files *shared);
 
 /* ---- process.c ---- */
 

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static struct codec_reader reader_of(const struct osa_buf *buf)
 {
@@ -87,9 +88,11 @@ static void test_sandbox(void **state)
                                        .workdir = "/w",
                                        .env = env,
                                        .user = "",
-                                       .seccomp_profile = "strict" };
+                                       .seccomp_profile = "strict",
+                                       .proxy = true };
     osa_buf_init(&buf, 1 << 20);
-    guest_write_sandbox(&buf, &spec);
+    const struct guest_file files[] = { { "ca.pem", "one", 3 }, { "empty", "", 0 } };
+    guest_write_sandbox(&buf, &spec, files, OSA_ARRAY_LEN(files));
     assert_false(buf.failed);
     struct codec_reader reader = reader_of(&buf);
     guest_read_sandbox(&reader, &got);
@@ -97,6 +100,12 @@ static void test_sandbox(void **state)
     assert_string_equal(got.spec.workdir, "/w");
     assert_string_equal(got.spec.seccomp_profile, "strict");
     assert_string_equal(got.spec.env[0], "A=1");
+    assert_true(got.spec.proxy);
+    assert_int_equal(got.file_count, 2);
+    assert_string_equal(got.files[0].name, "ca.pem");
+    assert_int_equal(got.files[0].len, 3);
+    assert_memory_equal(got.files[0].data, "one", 3);
+    assert_int_equal(got.files[1].len, 0);
     if (policy_document_parse_yaml(got.policy, strlen(got.policy), "t", &again, &err) != OSA_OK)
         fail_msg("%s\n%s", err.text, got.policy);
     assert_false(again->filesystem.include_workdir);
@@ -108,6 +117,79 @@ static void test_sandbox(void **state)
     guest_sandbox_done(&got);
     policy_document_unref(again);
     policy_document_unref(doc);
+    osa_buf_done(&buf);
+}
+
+/* A name that would lead out of the folder, or more files than there may be. */
+static void test_hostile_files(void **state)
+{
+    static const char *const names[] = { "../passwd", ".", "a/b", "/etc/passwd" };
+    static const char *const env[] = { NULL };
+    const struct policy_document *doc;
+    struct osa_error err;
+    (void)state;
+    assert_int_equal(policy_document_default(&doc, &err), OSA_OK);
+    const struct sandbox_spec spec = {
+        .id = "s", .policy = doc, .workdir = "/", .env = env, .user = "", .seccomp_profile = "gpu"
+    };
+    for (size_t i = 0; i <= OSA_ARRAY_LEN(names); i++) {
+        struct guest_file files[GUEST_FILES_MAX + 1];
+        struct guest_sandbox_spec got;
+        struct osa_buf buf;
+        size_t count = i < OSA_ARRAY_LEN(names) ? 1 : OSA_ARRAY_LEN(files);
+        for (size_t k = 0; k < count; k++)
+            files[k] = (struct guest_file){ i < OSA_ARRAY_LEN(names) ? names[i] : "ok", "x", 1 };
+        osa_buf_init(&buf, 1 << 20);
+        guest_write_sandbox(&buf, &spec, files, count);
+        struct codec_reader reader = reader_of(&buf);
+        guest_read_sandbox(&reader, &got);
+        assert_true(reader.failed);
+        guest_sandbox_done(&got);
+        osa_buf_done(&buf);
+    }
+    policy_document_unref(doc);
+}
+
+static void test_visit_and_owner(void **state)
+{
+    static const char *const ancestors[] = { "/usr/bin/bash", NULL };
+    struct door_visit visit = { 0 };
+    struct door_visit got_visit;
+    struct door_owner owner = { .pid = 7, .exe = "/usr/bin/curl", .ancestors = ancestors };
+    struct guest_owner got;
+    struct osa_buf buf;
+    (void)state;
+    visit.client.ss_family = AF_INET;
+    visit.proxy.ss_family = AF_INET6;
+    memset(owner.digest, 0xab, sizeof(owner.digest));
+    osa_buf_init(&buf, 1 << 16);
+    guest_write_visit(&buf, &visit);
+    guest_write_owner(&buf, &owner);
+    struct codec_reader reader = reader_of(&buf);
+    guest_read_visit(&reader, &got_visit);
+    guest_read_owner(&reader, &got);
+    assert_false(reader.failed);
+    assert_int_equal(got_visit.proxy.ss_family, AF_INET6);
+    assert_int_equal(got.owner.pid, 7);
+    assert_string_equal(got.owner.exe, "/usr/bin/curl");
+    assert_memory_equal(got.owner.digest, owner.digest, sizeof(owner.digest));
+    assert_string_equal(got.owner.ancestors[0], "/usr/bin/bash");
+    assert_null(got.owner.ancestors[1]);
+    assert_null(got.owner.names);
+    guest_owner_done(&got);
+    osa_buf_reset(&buf);
+    visit.client.ss_family = AF_UNIX; /* no connection to a proxy comes from there */
+    guest_write_visit(&buf, &visit);
+    reader = reader_of(&buf);
+    guest_read_visit(&reader, &got_visit);
+    assert_true(reader.failed);
+    osa_buf_reset(&buf);
+    owner.exe = "relative";
+    guest_write_owner(&buf, &owner);
+    reader = reader_of(&buf);
+    guest_read_owner(&reader, &got);
+    guest_owner_done(&got);
+    assert_true(reader.failed);
     osa_buf_done(&buf);
 }
 
@@ -180,6 +262,8 @@ static void test_nonsense(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hostile_files),
+        cmocka_unit_test(test_visit_and_owner),
         cmocka_unit_test(test_process),
         cmocka_unit_test(test_sandbox),
         cmocka_unit_test(test_exit_and_isolation),
