@@ -91,3 +91,8 @@ struct json_t *io_json_element(const struct json_t *array, size_t index)
 {
     return json_array_get(array, index);
 }
+
+char *io_json_pretty(const struct json_t *value)
+{
+    return json_dumps(value, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+}

@@ -62,3 +62,6 @@ size_t io_json_count(const struct json_t *array);
 
 /** io_json_element() - Element of an array. Return: borrowed; NULL when there is none */
 struct json_t *io_json_element(const struct json_t *array, size_t index);
+
+/** io_json_pretty() - As text for people: two blanks of indent, members by name. Return: free(); NULL: no memory */
+char *io_json_pretty(const struct json_t *value);

@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """openshell-agent under the name openshell-sandbox, by itself, against a double of the gateway."""
+import base64
+import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -136,6 +139,141 @@ class Providers(WithDouble):
         self.assertEqual(self.run_ssh(sandbox, "echo $API_KEY/$LOOSE"), "/\n")
         self.assertIn("the environment of providers cannot be used", supervisor.log())
         self.assertEqual(self.secrets_seen(supervisor), [])
+
+def jwt(**claims):
+    """A token as the gateway's look; nobody here checks its signature."""
+    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"e30.{body}.c2ln"
+
+
+class DebugRpc(WithDouble):
+    """debug-rpc: exit statuses and lines that scripts depend on."""
+
+    def run_command(self, *arguments, **environment):
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="osa-sup-"))
+        self.addCleanup(shutil.rmtree, folder)
+        (folder / "openshell-sandbox").symlink_to(harness.BIN / "openshell-agent")
+        done = subprocess.run([folder / "openshell-sandbox", "debug-rpc", *arguments],
+                              capture_output=True, text=True, timeout=harness.PATIENCE_S,
+                              env={"PATH": "/usr/bin:/bin", **environment})
+        return done.returncode, done.stdout, done.stderr
+
+    def calls(self, sandbox, *arguments, **environment):
+        return self.run_command(*arguments, OPENSHELL_SANDBOX_TOKEN=sandbox.token,
+                                OPENSHELL_ENDPOINT=f"http://127.0.0.1:{self.double.port}",
+                                **environment)
+
+    def test_get_sandbox_config(self):
+        sandbox, other = self.double.add(), self.double.add()
+        code, out, _ = self.calls(sandbox, "get-sandbox-config", "--sandbox-id", sandbox.id)
+        self.assertEqual((code, out), (0, "version=0 policy_hash=hash-1 config_revision=1\n"))
+        code, out, err = self.calls(sandbox, "get-sandbox-config", f"--sandbox-id={other.id}")
+        self.assertEqual((code, out, err), (7, "", "PermissionDenied: token of another sandbox\n"))
+        code, _, err = self.calls(sandbox, "get-sandbox-config", "--sandbox-id", "nobody")
+        self.assertEqual((code, err), (5, "NotFound: no such sandbox\n"))
+        code, _, err = self.calls(sandbox, "get-sandbox-config")
+        self.assertEqual(code, 1)
+        self.assertIn("needs --sandbox-id ID", err)
+        self.double.down = True
+        code, _, err = self.calls(sandbox, "get-sandbox-config", "--sandbox-id", sandbox.id)
+        self.assertEqual((code, err), (1, "Unavailable: the gateway is down\n"))
+
+    def test_refresh(self):
+        sandbox = self.double.add()
+        sandbox.token = jwt(sub="spiffe://openshell/sandbox/x", sandbox_id="x", iss="gw", exp=7)
+        code, out, _ = self.calls(sandbox, "refresh")
+        self.assertEqual(code, 0)
+        digest = hashlib.sha256(sandbox.token.encode()).hexdigest()[:16]
+        self.assertEqual(out.splitlines()[:2], [f"fingerprint=sha256:{digest}", "expires_at_ms=0"])
+        old = gateway_double.Sandbox("none", None)
+        code, _, err = self.calls(old, "refresh")
+        self.assertEqual((code, err), (1, "Unauthenticated: an old token\n"))
+        code, _, err = self.run_command("refresh", OPENSHELL_SANDBOX_TOKEN="x")
+        self.assertEqual(code, 1)
+        self.assertIn("OPENSHELL_ENDPOINT must be set", err)
+
+    def test_tokens(self):
+        token = jwt(sub="spiffe://openshell/sandbox/x", sandbox_id="x", iss="gw", exp=12)
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="osa-sup-"))
+        self.addCleanup(shutil.rmtree, folder)
+        (folder / "token").write_text(f"  {token}\n")
+        digest = hashlib.sha256(token.encode()).hexdigest()[:16]
+        code, out, _ = self.run_command("show-token",
+                                        OPENSHELL_SANDBOX_TOKEN_FILE=str(folder / "token"))
+        self.assertEqual((code, out), (
+            0, f"fingerprint=sha256:{digest}\nexpires_at_ms=12000\nsandbox_id=x\n"
+               "subject=spiffe://openshell/sandbox/x\nissuer=gw\n"))
+        code, out, _ = self.run_command("show-principal", OPENSHELL_SANDBOX_TOKEN=token)
+        self.assertEqual((code, json.loads(out)["exp"]), (0, 12))
+        code, out, _ = self.run_command("show-token", OPENSHELL_SANDBOX_TOKEN="opaque")
+        self.assertEqual((code, out.splitlines()[1:]),
+                         (0, ["expires_at_ms=0", "sandbox_id=", "subject=", "issuer="]))
+        code, _, err = self.run_command("show-principal", OPENSHELL_SANDBOX_TOKEN="opaque")
+        self.assertEqual(code, 1)
+        self.assertIn("the token is no JSON web token", err)
+        code, _, err = self.run_command(
+            "show-token", OPENSHELL_K8S_SA_TOKEN_FILE=str(folder / "token"))
+        self.assertEqual(code, 1)
+        self.assertIn("no token: set OPENSHELL_SANDBOX_TOKEN", err)
+
+    def test_usage(self):
+        code, out, err = self.run_command("--help")
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("usage: openshell-sandbox debug-rpc", out)
+        code, out, err = self.run_command("nonsense")
+        self.assertEqual((code, out), (1, ""))
+        self.assertIn("'nonsense' is not known", err)
+        self.assertEqual(self.run_command()[0], 1)
+
+
+@unittest.skipIf(os.geteuid() != 0, "needs root to become another user")
+class ValidateWorkspace(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="osa-sup-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.folder.chmod(0o755)
+        self.program = self.folder / "openshell-sandbox"
+        shutil.copy(harness.BIN / "openshell-agent", self.program)
+        self.work = self.folder / "a" / "work"
+        self.work.mkdir(parents=True)
+        os.chown(self.work, 1234, 2345)
+
+    def ask(self, workdir, uid="1234", gid="2345", user=1234, group=2345):
+        done = subprocess.run(
+            [self.program, "validate-workspace", "--workdir", workdir, "--expected-uid", uid,
+             f"--expected-gid={gid}"], capture_output=True, text=True, env={}, cwd="/",
+            user=user, group=group, extra_groups=[], timeout=harness.PATIENCE_S)
+        self.assertEqual(done.stdout, "")
+        return done.returncode, done.stderr
+
+    def fails(self, text, *arguments, **options):
+        code, err = self.ask(*arguments, **options)
+        self.assertEqual(code, 1)
+        self.assertIn(text, err)
+
+    def test_what_is_good(self):
+        self.assertEqual(self.ask(self.work), (0, ""))
+        self.assertEqual(self.ask(f"/{self.work}//"), (0, ""))
+        self.assertEqual(list(self.work.iterdir()), [])
+
+    def test_what_is_not(self):
+        self.fails("this runs as user 1234, group 2345 and not as 0, 2345", self.work, uid="0")
+        self.fails("'x' is no number", self.work, uid="x")
+        self.fails("is no absolute path", "work")
+        self.fails("has '..'", f"{self.work}/../work")
+        self.fails("is no folder that can be opened", self.work / "missing")
+        self.fails("is no folder that can be opened", self.program)
+        link = self.folder / "link"
+        link.symlink_to(self.work)
+        self.fails("is no folder that can be opened", link)
+        self.fails("the user cannot make files", self.folder)
+        self.work.parent.chmod(0o700)
+        self.fails("the user may not pass", self.work)
+        done = subprocess.run([self.program, "validate-workspace", "--workdir", self.work],
+                              capture_output=True, text=True, timeout=harness.PATIENCE_S)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("--expected-uid is missing", done.stderr)
+
 
 RUNS = int(os.environ.get("OSA_SUPERVISOR_RUNS", "25"))
 POLICY = """\

@@ -5,8 +5,10 @@
  */
 #include "agent/gateway/front.h"
 
+#include "agent/gateway/debug_rpc.h"
 #include "agent/gateway/gateway.h"
 #include "agent/gateway/ssh.h"
+#include "agent/gateway/validate_workspace.h"
 
 #include "base/child.h"
 #include "base/fd.h"
@@ -23,9 +25,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* Both ends ask each other; the gateway does so every 20 s. */
-#define KEEPALIVE_MS 10000
 
 static struct gateway *gateway_of(struct program *program)
 {
@@ -92,34 +91,6 @@ static bool on_signalled(struct program *program)
 }
 
 /* ---- the start ---- */
-
-static enum osa_code connect_gateway(struct gateway *gateway, struct osa_error *err)
-{
-    const struct gateway_config *config = gateway->config;
-    if (config->endpoint == NULL || config->sandbox_id == NULL)
-        return OSA_OK;
-    bool by_account =
-        config->token == NULL && config->token_file == NULL && config->service_account_file != NULL;
-    const struct rpc_channel_config channel = {
-        .loop = gateway->program.loop,
-        .target = config->endpoint,
-        .ca = config->tls_ca,
-        .cert = config->tls_cert,
-        .key = config->tls_key,
-        .server_name = config->tls_server_name,
-        .token_file = config->token != NULL ? NULL
-                      : by_account          ? config->service_account_file
-                                            : config->token_file,
-        .plain_token = true, /* who set the endpoint up decided so */
-        .keepalive_ms = KEEPALIVE_MS,
-    };
-    enum osa_code code = rpc_channel_new(&channel, &gateway->channel, err);
-    if (code == OSA_OK && config->token != NULL)
-        code = rpc_channel_set_token(gateway->channel, config->token, err);
-    else if (code == OSA_OK && by_account)
-        code = tokens_issue(gateway, err);
-    return code;
-}
 
 static enum osa_code fetch_policy(struct gateway *gateway, const struct policy_document **ret,
                                   struct osa_error *err)
@@ -196,10 +167,11 @@ static enum osa_code tell_helper(const struct gateway *gateway, struct osa_error
 static enum osa_code prepare(struct program *program, struct osa_error *err)
 {
     struct gateway *gateway = gateway_of(program);
+    bool alone = gateway->config->endpoint == NULL || gateway->config->sandbox_id == NULL;
     enum osa_code code;
     if ((code = tell_helper(gateway, err)) != OSA_OK ||
         (code = choose_user(gateway, err)) != OSA_OK ||
-        (code = connect_gateway(gateway, err)) != OSA_OK ||
+        (!alone && (code = gateway_connect(gateway, err)) != OSA_OK) ||
         (code = make_sandbox(gateway, err)) != OSA_OK ||
         (code = workload_start(gateway, err)) != OSA_OK)
         return code;
@@ -272,6 +244,8 @@ static int usage(struct gateway_config *config)
         (void)osa_buf_addf(&text, "openshell-sandbox %s (openshell-agent)\n", OSA_VERSION);
     else {
         (void)osa_buf_addf(&text, "usage: openshell-sandbox [OPTIONS] [COMMAND…]\n"
+                                  "       openshell-sandbox copy-self PATH\n"
+                                  "       openshell-sandbox debug-rpc COMMAND\n"
                                   "       openshell-agent sandbox [OPTIONS] [COMMAND…]\n\n");
         gateway_config_help(80, &text);
     }
@@ -286,6 +260,10 @@ int gateway_main(int argc, const char *const *argv)
     static struct gateway gateway = { .program = { .prepare = prepare, .signalled = on_signalled },
                                       .run_fd = -1 };
     struct osa_error err = { 0 };
+    if (argc > 0 && strcmp(argv[0], "debug-rpc") == 0)
+        return debug_rpc(argc - 1, argv + 1);
+    if (argc > 0 && strcmp(argv[0], "validate-workspace") == 0)
+        return validate_workspace(argc - 1, argv + 1);
     if (gateway_config_load(argc, argv, &gateway.config, &err) != OSA_OK) {
         (void)fprintf(stderr, "openshell-sandbox: %s\n", err.text);
         return 2;

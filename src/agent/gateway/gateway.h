@@ -75,6 +75,15 @@ struct gateway {
     struct ssh_client *ssh_clients;
 };
 
+/* ---- channel.c: the connection, and as whom ---- */
+
+/**
+ * gateway_connect() - Make the channel to the configured endpoint, which there must be
+ * A token of the environment comes before a file's, and that before a service account's, which is
+ * exchanged here. Needs the loop.
+ */
+OSA_MUST_CHECK enum osa_code gateway_connect(struct gateway *gateway, struct osa_error *err);
+
 /* ---- workload.c: what runs, and in which environment ---- */
 
 /** workload_main_spec() - Which main process? INVALID_ARGUMENT names the variable */

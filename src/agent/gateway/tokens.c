@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The sandbox's token for the gateway. When it expires is only known from the gateway's answer, or
- * from the token itself, which is read but not judged: that is the gateway's business.
+ * from the token itself.
  */
+#include "agent/gateway/claims.h"
 #include "agent/gateway/gateway.h"
 
 #include "base/fd.h"
@@ -27,23 +28,12 @@ struct tokens {
     bool renewed;
 };
 
-/* The claim "exp" of a JSON web token, in ms (RFC 7519, 4.1.4). Return: 0 when there is none to be read. */
 static int64_t expiry_of(const char *token)
 {
-    const char *claims = strchr(token, '.');
-    const char *end = claims != NULL ? strchr(claims + 1, '.') : NULL;
-    struct json_t *json = NULL;
-    int64_t exp = 0;
-    if (end == NULL)
-        return 0;
-    OSA_AUTO(osa_free) char *encoded = strndup(claims + 1, (size_t)(end - claims - 1));
-    OSA_AUTO(osa_free) char *text = encoded != NULL ? malloc(strlen(encoded) + 1) : NULL;
-    ptrdiff_t len = text != NULL ? workload_base64url(encoded, text) : -1;
-    if (len < 0 || io_json_parse(text, (size_t)len, &json, NULL) != OSA_OK)
-        return 0;
-    (void)io_json_integer(json, "exp", &exp);
-    io_json_free(json);
-    return exp > 0 && exp < INT64_MAX / 1000 ? exp * 1000 : 0;
+    struct json_t *claims = claims_read(token);
+    int64_t expires_ms = claims_expiry_ms(claims);
+    io_json_free(claims);
+    return expires_ms;
 }
 
 static int64_t read_expiry(const struct gateway_config *config)
