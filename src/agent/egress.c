@@ -260,6 +260,14 @@ static struct tls_authority *open_tls(struct sandbox *sandbox)
     return agent->trust != NULL ? authority_tls(sandbox->authority) : NULL;
 }
 
+static void policy_has_changed(struct egress *egress)
+{
+    if (egress->resolver != NULL)
+        resolver_policy_changed(egress->resolver);
+    if (egress->gate != NULL)
+        gate_policy_changed(egress->gate);
+}
+
 enum osa_code egress_policy(struct egress *egress, const struct policy_document *doc,
                             struct osa_error *err)
 {
@@ -272,11 +280,22 @@ enum osa_code egress_policy(struct egress *egress, const struct policy_document 
     else
         aliases_resolve(doc, egress->sandbox->request->root, &egress->aliases);
     enum osa_code code = policy_live_publish(egress->policy, doc, ++egress->version, err);
-    if (egress->resolver != NULL)
-        resolver_policy_changed(egress->resolver);
-    if (egress->gate != NULL)
-        gate_policy_changed(egress->gate);
+    policy_has_changed(egress);
     return code;
+}
+
+void egress_policy_refused(struct egress *egress, const char *why)
+{
+    if (policy_live_reject(egress->policy, ++egress->version, why))
+        policy_has_changed(egress);
+}
+
+void egress_failure_mode(struct egress *egress, enum policy_failure_mode mode)
+{
+    uint64_t before = policy_live_generation(egress->policy);
+    policy_live_set_mode(egress->policy, mode);
+    if (policy_live_generation(egress->policy) != before)
+        policy_has_changed(egress);
 }
 
 static enum osa_code open_resolver(struct egress *egress, const struct sandbox_door *door,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "agent/spec.h"
+#include "policy/live.h"
 
 struct door_visit;
 struct sandbox;
@@ -26,6 +27,12 @@ void egress_close(struct egress *egress);
  */
 OSA_MUST_CHECK enum osa_code egress_policy(struct egress *egress, const struct policy_document *doc,
                                            struct osa_error *err);
+
+/** egress_policy_refused() - A newer policy cannot be used, for @why: the failure mode says what now holds */
+void egress_policy_refused(struct egress *egress, const char *why);
+
+/** egress_failure_mode() - From now on, in place of the agent's option; holds for a refused policy that is the newest, too */
+void egress_failure_mode(struct egress *egress, enum policy_failure_mode mode);
 
 /** egress_has_names() - Have programs that know no proxy a way out? */
 bool egress_has_names(const struct egress *egress);

@@ -55,6 +55,7 @@ class Sandbox:
         self.name = name
         self.token = f"token-of-{self.id}-{uuid.uuid4()}"
         self.policy = policy
+        self.failure_mode = ""
         self.version = 1
         self.session = None
         self.sessions = []
@@ -145,7 +146,7 @@ class Double(OpenShellServicer):
         return config_pb2.GetSandboxConfigResponse(
             policy=sandbox.policy, version=sandbox.version if sandbox.policy else 0,
             policy_hash=f"hash-{sandbox.version}", config_revision=sandbox.version,
-            policy_source=1, workspace="default",
+            policy_source=1, policy_validation_failure_mode=sandbox.failure_mode, workspace="default",
             provider_env_revision=sandbox.providers.provider_env_revision)
 
     def GetSandboxProviderEnvironment(self, request, context):

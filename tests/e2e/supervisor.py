@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import unittest
 
+import egress
 import gateway_double
 import harness
 from gateway_double import wait_ready
@@ -87,6 +88,38 @@ class WithDouble(unittest.TestCase):
         done = self.double.ssh(sandbox, "sandbox@127.0.0.1", command)
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout.decode()
+
+
+class Policy(WithDouble):
+    def test_two_ways_to_go_on_without_a_usable_policy(self):
+        harness.need_tool("curl")
+        address = egress.own_address()
+        policy = gateway_double.policy_pb2.SandboxPolicy(version=1)
+        policy.filesystem.include_workdir = True
+        policy.filesystem.read_only.extend(["/usr", "/bin", "/lib", "/lib64", "/etc"])
+        rule = policy.network_policies["web"]
+        rule.endpoints.add(host=address, port=1)  # where nobody listens
+        rule.binaries.add(path="/usr/bin/curl")
+        sandbox = self.double.add(policy=policy)
+        self.started(sandbox, environment={"OPENSHELL_POLICY_POLL_INTERVAL_SECS": "1"})
+
+        def reason():
+            done = self.double.ssh(sandbox, "sandbox@127.0.0.1", f"curl -s http://{address}:1/")
+            return json.loads(done.stdout)["reason"]
+        self.assertEqual(reason(), "unreachable")  # the policy lets it out
+        wrong = gateway_double.policy_pb2.SandboxPolicy()
+        wrong.CopyFrom(policy)
+        wrong.network_policies["web"].endpoints[0].port = 99999
+        sandbox.policy, sandbox.version = wrong, 2
+        harness.wait_until(lambda: len(sandbox.reported) == 2, "the second is answered")
+        self.assertEqual(sandbox.reported[1][:2], (2, 3))
+        self.assertEqual(reason(), "quarantine")
+        sandbox.failure_mode = "retain_last_valid"
+        harness.wait_until(lambda: reason() == "unreachable", "the last good one holds again")
+        sandbox.failure_mode = "fail_closed"
+        harness.wait_until(lambda: reason() == "quarantine", "and no more")
+        sandbox.policy, sandbox.version = policy, 3
+        harness.wait_until(lambda: reason() == "unreachable", "until a usable one comes")
 
 
 class Providers(WithDouble):

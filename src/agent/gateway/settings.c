@@ -213,6 +213,27 @@ static void acknowledge(struct settings *settings)
 
 /* ---- later ---- */
 
+static struct sandbox *the_sandbox(const struct settings *settings, struct osa_error *err)
+{
+    struct agent *agent = settings->gateway->program.agent;
+    return sandbox_find(agent, agent_state(agent).default_sandbox_id, err);
+}
+
+/* A policy that cannot be used: the failure mode says whether the last good one goes on. */
+static void refuse(const struct settings *settings, const struct osa_error *why)
+{
+    const struct sandbox *sandbox = the_sandbox(settings, NULL);
+    if (sandbox != NULL && sandbox->egress != NULL)
+        egress_policy_refused(sandbox->egress, why->text);
+}
+
+static void take_failure_mode(const struct settings *settings, const char *mode)
+{
+    const struct sandbox *sandbox = the_sandbox(settings, NULL);
+    if (sandbox != NULL && sandbox->egress != NULL)
+        egress_failure_mode(sandbox->egress, policy_failure_mode_parse(mode));
+}
+
 /*
  * What differs beside the network stays as it was when the sandbox was made, as the gateway expects;
  * an agent's own clients are refused such a policy.
@@ -220,27 +241,19 @@ static void acknowledge(struct settings *settings)
 static void put_in_force(struct settings *settings, const struct policy_document *policy,
                          struct osa_error *err)
 {
-    struct agent *agent = settings->gateway->program.agent;
-    struct sandbox *sandbox = sandbox_find(agent, agent_state(agent).default_sandbox_id, err);
+    struct sandbox *sandbox = the_sandbox(settings, err);
     uint32_t version;
     if (sandbox == NULL)
         return;
     enum osa_code code = sandbox_set_policy(sandbox, policy, &version, err);
-    if (code != OSA_FAILED_PRECONDITION || sandbox->egress == NULL)
+    if (code == OSA_OK || sandbox->egress == NULL)
         return;
+    if (code != OSA_FAILED_PRECONDITION) {
+        refuse(settings, err);
+        return;
+    }
     *err = (struct osa_error){ 0 };
-    if (egress_policy(sandbox->egress, policy, err) != OSA_OK)
-        (void)osa_wrap(err, "nothing may leave the sandbox");
-}
-
-/* A policy that cannot be read allows nothing, unless the gateway says that the last one stays. */
-static void cut_network(struct settings *settings)
-{
-    const struct policy_document *none = NULL;
-    struct osa_error err = { 0 };
-    if (policy_document_default(&none, &err) == OSA_OK)
-        put_in_force(settings, none, &err);
-    policy_document_unref(none);
+    (void)!egress_policy(sandbox->egress, policy, err);
 }
 
 static void on_config(struct rpc_client_events *events, const ProtobufCMessage *response)
@@ -250,6 +263,7 @@ static void on_config(struct rpc_client_events *events, const ProtobufCMessage *
     const struct policy_document *policy = NULL;
     struct osa_error err = { 0 };
     providers_changed(settings->gateway, config->provider_env_revision);
+    take_failure_mode(settings, config->policy_validation_failure_mode);
     if (config->config_revision == settings->revision && config->version == settings->version &&
         strcmp(config->policy_hash, settings->hash) == 0)
         return;
@@ -260,8 +274,8 @@ static void on_config(struct rpc_client_events *events, const ProtobufCMessage *
     settings->problem[0] = '\0';
     if (policy_from_wire(config->policy, "policy", &policy, &err) == OSA_OK)
         put_in_force(settings, policy, &err);
-    else if (strcmp(config->policy_validation_failure_mode, "retain_last_valid") != 0)
-        cut_network(settings);
+    else
+        refuse(settings, &err);
     if (err.code != OSA_OK)
         (void)snprintf(settings->problem, sizeof(settings->problem), "%s", err.text);
     policy_document_unref(policy);
