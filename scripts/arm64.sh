@@ -45,7 +45,7 @@ packages="ccache cmake ninja-build pkg-config python3 python3-protobuf qemu-user
     crossbuild-essential-arm64 protobuf-compiler protobuf-c-compiler libprotobuf-dev
     libprotobuf-c-dev:arm64 libgrpc-dev:arm64 libssl-dev:arm64 libc-ares-dev:arm64 zlib1g-dev:arm64
     libseccomp-dev:arm64 libnl-3-dev:arm64 libyaml-dev:arm64 libjansson-dev:arm64 libssh-dev:arm64
-    libcmocka-dev:arm64 uthash-dev node-llhttp"
+    libnghttp2-dev:arm64 libcmocka-dev:arm64 uthash-dev node-llhttp"
 
 mkdir -p "$cache"
 if [ ! -e "$tree/etc/debian_version" ]; then

@@ -31,6 +31,7 @@ LICENCES = {
     "libseccomp": "LGPL-2.1-only",
     "libssh": "LGPL-2.1-or-later",
     "libyaml": "MIT",
+    "nghttp2": "MIT",
     "nodejs": "MIT",
     "node-llhttp": "MIT",
     "node-undici": "MIT",

@@ -26,7 +26,7 @@ go_version=1.25.0
 build_packages=(
     build-essential cmake ninja-build pkg-config ccache
     python3 python3-protobuf protobuf-compiler protobuf-c-compiler libprotobuf-dev
-    libprotobuf-c-dev libgrpc-dev libssl-dev libc-ares-dev zlib1g-dev
+    libprotobuf-c-dev libgrpc-dev libssl-dev libc-ares-dev libnghttp2-dev zlib1g-dev
     libseccomp-dev libnl-3-dev
     libyaml-dev libjansson-dev libssh-dev uthash-dev libcmocka-dev
     libcurl4-openssl-dev libwslay-dev node-llhttp

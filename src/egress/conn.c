@@ -2,6 +2,8 @@
 /* The life of a connection: its request heads, its steps, its end. */
 #include "egress/conn.h"
 
+#include "egress/streams.h"
+
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/tcp.h"
@@ -42,6 +44,9 @@ static void on_time(struct osa_timer *timer)
         conn_refuse(conn, 504, "upstream_unreachable", "timeout",
                     "the target's name was not resolved in time");
         conn_step(conn);
+    } else if (conn->state == CONN_SECURE) {
+        if (inside_timeout(conn))
+            conn_step(conn);
     } else {
         conn_free(conn);
     }
@@ -133,6 +138,7 @@ void conn_free(struct conn *conn)
     osa_mover_done(&conn->up);
     osa_mover_done(&conn->down);
     exchange_free(conn->exchange);
+    streams_free(conn->streams);
     policy_engine_unref(conn->engine);
     free(conn->addresses);
     free(conn->peer);
@@ -245,6 +251,12 @@ static void want(struct conn *conn)
     case CONN_DIAL:
         server = OSA_WRITE;
         break;
+    case CONN_SECURE:
+        server = OSA_READ | (stream_waits(&conn->server) ? (unsigned)OSA_WRITE : 0u);
+        break;
+    case CONN_STREAMS:
+        streams_want(conn, &client, &server);
+        break;
     case CONN_SNIFF:
     case CONN_TUNNEL:
         tunnel_want(conn, &client, &server);
@@ -277,6 +289,16 @@ void conn_step(struct conn *conn)
     case CONN_RESOLVE:
     case CONN_DIAL:
         break;
+    case CONN_SECURE:
+        alive = inside_step(conn);
+        if (alive && conn->state != CONN_SECURE) {
+            conn_step(conn);
+            return;
+        }
+        break;
+    case CONN_STREAMS:
+        alive = streams_step(conn);
+        break;
     case CONN_SNIFF:
     case CONN_TUNNEL:
         alive = tunnel_step(conn);
@@ -308,6 +330,8 @@ void conn_recheck(struct conn *conn)
     case CONN_RESOLVE:
     case CONN_DIAL:
     case CONN_SNIFF:
+    case CONN_SECURE:
+    case CONN_STREAMS:
     case CONN_TUNNEL:
     case CONN_EXCHANGE:
         break;

@@ -27,6 +27,9 @@ struct conn;
  * RESOLVE   the target's name is looked up                  answer → DIAL, refused → REPLY
  * DIAL      the checked addresses are dialled in turn       connected → SNIFF, EXCHANGE; failed → REPLY
  * SNIFF     CONNECT was answered; the first bytes tell      TUNNEL, or closed
+ * SECURE    TLS begins with the server, which may choose   ready → HEAD, STREAMS; failed → HEAD, closed
+ *           the version of HTTP
+ * STREAMS   HTTP/2 passes, in a tunnel                     no more requests → REPLY, broken → closed
  * TUNNEL    bytes are moved unseen                          both ends → closed
  * EXCHANGE  one request and its response pass               done → HEAD, 101 → TUNNEL, broken → closed
  * REPLY     an answer of ours is written; then the rest     written and read out → closed
@@ -39,6 +42,8 @@ enum conn_state {
     CONN_RESOLVE,
     CONN_DIAL,
     CONN_SNIFF,
+    CONN_SECURE,
+    CONN_STREAMS,
     CONN_TUNNEL,
     CONN_EXCHANGE,
     CONN_REPLY,
@@ -61,6 +66,8 @@ struct conn_peer {
 };
 
 struct exchange; /* exchange.c */
+struct streams;
+struct hello;
 
 /**
  * struct conn - Owned by its gate's list
@@ -72,6 +79,9 @@ struct exchange; /* exchange.c */
  * @upstream:  where the server stream leads
  * @addresses: checked ones that are still to be dialled, from @address on
  * @exchange:  owned; NULL until the first HTTP request passes
+ * @streams:   owned; NULL unless HTTP/2 is spoken
+ * @protocols: in a tunnel with TLS: what the client offers
+ * @fault:     why there is no TLS with the server; "" when there is
  */
 struct conn {
     struct gate *gate;
@@ -108,6 +118,9 @@ struct conn {
     bool down_ended;
     struct exchange *exchange;
     struct sockaddr_storage *ends; /* owned, two; NULL: the socket has them */
+    struct streams *streams;
+    unsigned protocols;
+    char fault[200];
 };
 
 /**
@@ -165,6 +178,17 @@ void conn_describe(const struct conn *conn, struct policy_connection *ret);
 void conn_dial_step(struct conn *conn);
 /** conn_regrant() - Is what was dialled allowed by the policy in force, too? Then that is the conn's from now on. Does not step */
 bool conn_regrant(struct conn *conn);
+
+/* ---- inside.c: tunnels that are looked into; each returns false when @conn is gone ---- */
+
+/** inside_begin() - Requests of HTTP/1 without TLS are read from here on */
+bool inside_begin(struct conn *conn);
+/** inside_begin_tls() - The client's hello is at the start of its buffer */
+bool inside_begin_tls(struct conn *conn, const struct hello *hello);
+/** inside_step() - TLS with the server goes on */
+bool inside_step(struct conn *conn);
+/** inside_timeout() - And takes too long */
+bool inside_timeout(struct conn *conn);
 
 /* ---- local.c: names that are the proxy itself ---- */
 

@@ -397,7 +397,8 @@ static void go_inside(struct conn *conn)
     if (stream_is_open(&conn->server))
         exchange_connected(conn);
     else
-        conn_reply(conn, 502, "upstream_unreachable", "the server has closed the connection",
+        conn_reply(conn, 502, "upstream_unreachable",
+                   conn->fault[0] != '\0' ? conn->fault : "the server has closed the connection",
                    "unreachable");
     conn_step(conn);
 }

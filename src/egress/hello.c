@@ -76,6 +76,7 @@ static bool read_protocols(struct reader extension, struct hello *ret)
         struct reader name = vector(&list, 1);
         if (name.bad || name.left == 0)
             return false;
+        ret->http2 |= name.left == 2 && memcmp(name.at, "h2", 2) == 0;
         ret->http1 |= name.left == 8 && memcmp(name.at, "http/1.1", 8) == 0;
     }
     return true;

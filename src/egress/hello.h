@@ -20,12 +20,13 @@ enum hello_result {
  * struct hello - What a ClientHello says
  * @name:  its server_name, lower case; "" when it sends none
  * @alpn:  it names protocols
- * @http1: and http/1.1 is one of them
+ * @http1, @http2: and http/1.1, h2 is one of them
  */
 struct hello {
     char name[256];
     bool alpn;
     bool http1;
+    bool http2;
 };
 
 /**

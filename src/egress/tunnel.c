@@ -6,6 +6,7 @@
  */
 #include "egress/conn.h"
 #include "egress/hello.h"
+#include "egress/streams.h"
 #include "policy/provider.h"
 
 #include <errno.h>
@@ -54,36 +55,7 @@ static bool cut(struct conn *conn, const char *reason, const char *detail)
 }
 
 /*
- * Requests in this tunnel are read from here on: the proxy is the server to the client, with a
- * certificate that the sandbox trusts, and the client to the server, whose certificate it checks.
- */
-static bool look_inside(struct conn *conn, bool secure)
-{
-    struct tls *near = NULL;
-    struct tls *far = NULL;
-    struct osa_error err = { 0 };
-    const struct gate_config *config = &conn->gate->config;
-    conn->inside = true;
-    conn->state = CONN_HEAD;
-    conn_arm(conn, config->limits.head_ns);
-    if (!secure)
-        return true;
-    if (tls_accept(config->authority, conn->target.host, &near, &err) != OSA_OK ||
-        (!conn->local && tls_connect(config->trust, conn->target.host, &far, &err) != OSA_OK)) {
-        tls_free(near);
-        return cut(conn, "tls", err.text);
-    }
-    bool ok = conn->local || stream_secure(&conn->server, far);
-    if (!stream_secure(&conn->client, near) || !ok) {
-        char fault[256];
-        (void)snprintf(fault, sizeof(fault), "%s", tls_fault(near));
-        return cut(conn, "tls", fault);
-    }
-    return true;
-}
-
-/*
- * A hello for the right host. Clients that offer other protocols than HTTP/1.1 alone are left alone
+ * A hello for the right host. Clients that offer other protocols than HTTP alone are left alone
  * where the policy has no rules about requests.
  */
 static bool begin_tls(struct conn *conn, const struct hello *hello)
@@ -98,8 +70,9 @@ static bool begin_tls(struct conn *conn, const struct hello *hello)
         return true;
     }
     bool possible = conn->gate->config.authority != NULL;
-    if (possible && (conn->local || conn->grant.inspect || !hello->alpn || hello->http1))
-        return look_inside(conn, /* secure= */ true);
+    bool http = !hello->alpn || hello->http1 || hello->http2;
+    if (possible && (conn->local || http))
+        return inside_begin_tls(conn, hello);
     if (conn->grant.inspect)
         return cut(conn, "tls-termination-unavailable", "requests here cannot be looked at");
     conn->state = CONN_TUNNEL;
@@ -113,6 +86,15 @@ static bool begins_like_http(const struct osa_buf *in)
     while (letters < in->len && in->data[letters] >= 'A' && in->data[letters] <= 'Z')
         letters++;
     return letters == in->len || (letters > 0 && in->data[letters] == ' ');
+}
+
+#define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" /* RFC 9113, 3.4 */
+#define PREFACE_BYTES (sizeof(PREFACE) - 1)
+
+/* HTTP/2 without TLS: does it begin so? */
+static bool is_preface(const struct osa_buf *in)
+{
+    return in->len > 0 && memcmp(in->data, PREFACE, OSA_MIN(in->len, PREFACE_BYTES)) == 0;
 }
 
 /* Return: false when @conn is gone. */
@@ -138,12 +120,18 @@ static bool sniff(struct conn *conn)
         conn->state = CONN_TUNNEL;
         return true;
     }
+    if (is_preface(in) && in->len < PREFACE_BYTES && !conn->client.eof)
+        return true; /* "P" alone may be a POST */
+    if (is_preface(in)) {
+        streams_begin(conn);
+        return true;
+    }
     if (!http) {
         conn_refuse(conn, 403, "unsupported_l7_protocol", "unsupported-protocol",
                     "the policy has rules about requests here, and this is no HTTP");
         return true;
     }
-    return look_inside(conn, /* secure= */ false);
+    return inside_begin(conn);
 }
 
 /* ---- moving ---- */
@@ -299,7 +287,8 @@ bool tunnel_step(struct conn *conn)
                 return false;
             if (conn->state == CONN_REPLY)
                 return true;
-            if (conn->state == CONN_HEAD) {
+            if (conn->state == CONN_HEAD || conn->state == CONN_SECURE ||
+                conn->state == CONN_STREAMS) {
                 conn_step(conn);
                 return false; /* stepped on, or gone */
             }

@@ -15,6 +15,7 @@ struct tls {
     SSL *ssl;
     BIO *in; /* owned by ssl */
     BIO *out;
+    enum tls_protocol protocol; /* of a server's end */
     char fault[200];
 };
 
@@ -24,15 +25,29 @@ struct tls_trust {
 
 /* ---- contexts ---- */
 
-/* A client that wants HTTP/2 alone goes without ALPN, and finds out by itself. */
+/* A name in the form of RFC 7301, 3.1. */
+struct alpn {
+    const unsigned char *text;
+    unsigned len;
+};
+
+static struct alpn alpn_of(enum tls_protocol protocol)
+{
+    static const unsigned char http1[] = "\x08http/1.1";
+    static const unsigned char http2[] = "\x02h2";
+    return protocol == TLS_HTTP2 ? (struct alpn){ http2, sizeof(http2) - 1 }
+                                 : (struct alpn){ http1, sizeof(http1) - 1 };
+}
+
+/* A client that does not offer what is spoken goes without ALPN, and finds out by itself. */
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                            const unsigned char *in, unsigned in_len, void *arg)
 {
-    static const unsigned char wanted[] = "\x08http/1.1";
-    (void)ssl;
+    const struct tls *tls = SSL_get_app_data(ssl);
+    const struct alpn wanted = alpn_of(tls->protocol);
     (void)arg;
     for (unsigned at = 0; at < in_len && at + 1 + in[at] <= in_len; at += 1u + in[at]) {
-        if (in[at] == wanted[0] && memcmp(in + at, wanted, 9) == 0) {
+        if (in[at] == wanted.text[0] && memcmp(in + at, wanted.text, wanted.len) == 0) {
             *out = in + at + 1;
             *out_len = in[at];
             return SSL_TLSEXT_ERR_OK;
@@ -55,9 +70,6 @@ SSL_CTX *tls_context_new(bool server)
         (void)SSL_CTX_set_num_tickets(ctx, 0);
         SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
     } else {
-        static const unsigned char protocols[] = "\x08http/1.1";
-        if (SSL_CTX_set_alpn_protos(ctx, protocols, sizeof(protocols) - 1) != 0)
-            abort();
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     }
     return ctx;
@@ -105,7 +117,7 @@ void tls_trust_free(struct tls_trust *trust)
 
 /* ---- connections ---- */
 
-struct tls *tls_new(SSL_CTX *ctx)
+struct tls *tls_new(SSL_CTX *ctx, enum tls_protocol protocol)
 {
     struct tls *tls = calloc(1, sizeof(*tls));
     if (tls == NULL)
@@ -116,6 +128,9 @@ struct tls *tls_new(SSL_CTX *ctx)
     if (tls->ssl == NULL || tls->in == NULL || tls->out == NULL)
         abort();
     SSL_set_bio(tls->ssl, tls->in, tls->out);
+    tls->protocol = protocol;
+    if (SSL_set_app_data(tls->ssl, tls) != 1)
+        abort();
     return tls;
 }
 
@@ -164,11 +179,35 @@ static bool go_on(struct tls *tls, int rc)
     return false;
 }
 
-enum osa_code tls_connect(struct tls_trust *trust, const char *host, struct tls **ret,
-                          struct osa_error *err)
+/* The newer one first, for servers that take the client's order. */
+static void offer(struct tls *tls, unsigned protocols)
+{
+    unsigned char text[16];
+    unsigned len = 0;
+    for (unsigned one = TLS_HTTP2; one >= TLS_HTTP1; one >>= 1) {
+        const struct alpn alpn = alpn_of((enum tls_protocol)one);
+        if ((protocols & one) == 0)
+            continue;
+        memcpy(text + len, alpn.text, alpn.len);
+        len += alpn.len;
+    }
+    if (SSL_set_alpn_protos(tls->ssl, text, len) != 0)
+        abort();
+}
+
+enum tls_protocol tls_spoken(const struct tls *tls)
+{
+    const unsigned char *name = NULL;
+    unsigned len = 0;
+    SSL_get0_alpn_selected(tls->ssl, &name, &len);
+    return len == 2 && memcmp(name, "h2", 2) == 0 ? TLS_HTTP2 : TLS_HTTP1;
+}
+
+enum osa_code tls_connect(struct tls_trust *trust, const char *host, unsigned protocols,
+                          struct tls **ret, struct osa_error *err)
 {
     unsigned char address[16];
-    struct tls *tls = tls_new(trust->ctx);
+    struct tls *tls = tls_new(trust->ctx, TLS_HTTP1);
     bool is_ip = inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
     X509_VERIFY_PARAM *param = SSL_get0_param(tls->ssl);
     SSL_set_hostflags(tls->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
@@ -181,6 +220,7 @@ enum osa_code tls_connect(struct tls_trust *trust, const char *host, struct tls 
         return osa_fail(err, OSA_INVALID_ARGUMENT, 0, "'%s' cannot be the name of a TLS server",
                         host);
     }
+    offer(tls, protocols);
     SSL_set_connect_state(tls->ssl);
     (void)go_on(tls, SSL_do_handshake(tls->ssl));
     *ret = tls;

@@ -4,7 +4,7 @@
  * text and back. And an authority that makes certificates as they are asked for, for a proxy that
  * looks into its clients' TLS.
  *
- * TLS 1.2 and 1.3, HTTP/1.1 alone (ALPN), no tickets: a session never outlives its connection, so
+ * TLS 1.2 and 1.3, HTTP by ALPN, no tickets: a session never outlives its connection, so
  * that none is resumed under another name.
  *
  * Threads: one at a time for each object.
@@ -20,6 +20,12 @@
 struct tls_authority;
 struct tls_trust;
 struct tls;
+
+/** enum tls_protocol - What is spoken inside (ALPN), as a set or one of it */
+enum tls_protocol {
+    TLS_HTTP1 = 1u << 0,
+    TLS_HTTP2 = 1u << 1,
+};
 
 /**
  * tls_authority_new() - A new authority: ECDSA P-256, its key in memory only
@@ -49,13 +55,23 @@ void tls_trust_free(struct tls_trust *trust);
 /**
  * tls_accept() - The server's end of a connection
  * @host: name or address that the certificate is for; the authority keeps the last 256
+ * @protocol: the one that is spoken, if the client offers it; else none is named
  */
 OSA_MUST_CHECK enum osa_code tls_accept(struct tls_authority *authority, const char *host,
-                                        struct tls **ret, struct osa_error *err);
+                                        enum tls_protocol protocol, struct tls **ret,
+                                        struct osa_error *err);
 
-/** tls_connect() - The client's end; @host must be what the server's certificate is for. Writes its first message */
+/**
+ * tls_connect() - The client's end. Writes its first message
+ * @host: what the server's certificate must be for
+ * @protocols: set of enum tls_protocol that is offered
+ */
 OSA_MUST_CHECK enum osa_code tls_connect(struct tls_trust *trust, const char *host,
-                                         struct tls **ret, struct osa_error *err);
+                                         unsigned protocols, struct tls **ret,
+                                         struct osa_error *err);
+
+/** tls_spoken() - What both ends agreed on, after tls_ready(); HTTP/1.1 when they named none */
+enum tls_protocol tls_spoken(const struct tls *tls);
 
 /** tls_free() - NULL is fine */
 void tls_free(struct tls *tls);

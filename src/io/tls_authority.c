@@ -185,12 +185,12 @@ static X509 *leaf_for(struct tls_authority *authority, const char *host)
     return leaf->cert;
 }
 
-enum osa_code tls_accept(struct tls_authority *authority, const char *host, struct tls **ret,
-                         struct osa_error *err)
+enum osa_code tls_accept(struct tls_authority *authority, const char *host,
+                         enum tls_protocol protocol, struct tls **ret, struct osa_error *err)
 {
     if (strlen(host) > 255)
         return osa_fail(err, OSA_INVALID_ARGUMENT, 0, "the host is too long for a certificate");
-    struct tls *tls = tls_new(authority->ctx);
+    struct tls *tls = tls_new(authority->ctx, protocol);
     SSL *ssl = tls_ssl(tls);
     must(SSL_use_certificate(ssl, leaf_for(authority, host)));
     must(SSL_use_PrivateKey(ssl, authority->leaf_key));

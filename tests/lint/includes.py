@@ -39,7 +39,7 @@ PRIVATE = {"backends/process", "backends/boxlite", "backends/fake"}
 
 # Foreign header → folders that may include it.
 FOREIGN = [
-    (r"(curl|netlink|libssh|openssl|wslay)/.*|yaml\.h|jansson\.h|ares\.h|zlib\.h|llhttp\.h", {"io"}),
+    (r"(curl|netlink|libssh|nghttp2|openssl|wslay)/.*|yaml\.h|jansson\.h|ares\.h|zlib\.h|llhttp\.h", {"io"}),
     (r"openssl/.*", {"rpc"}),
     (r"grpc/.*", {"rpc"}),
     (r"protobuf-c/protobuf-c\.h", {"rpc", "wire", "agent", "cli", "driver"}),

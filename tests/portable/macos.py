@@ -24,7 +24,7 @@ NOT_THERE = {
     "src/rpc/accept_guard.c": "built where the linker can wrap calls",
 }
 FOREIGN = ("ares.h ares_build.h ares_dns.h ares_rules.h ares_version.h curl grpc jansson.h jansson_config.h "
-           "libssh openssl protobuf-c utarray.h uthash.h utlist.h wslay yaml.h").split()
+           "libssh nghttp2 openssl protobuf-c utarray.h uthash.h utlist.h wslay yaml.h").split()
 PLACES = [pathlib.Path("/usr/include"), *pathlib.Path("/usr/include").glob("*-linux-gnu")]
 
 

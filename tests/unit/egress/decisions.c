@@ -115,7 +115,7 @@ static void test_inference(void **state)
     (void)hear(near.fd, "\r\n\r\n", 0);
     assert_string_equal(heard, "HTTP/1.1 200 Connection Established\r\n\r\n");
     assert_int_equal(tls_trust_new(tls_authority_pem(rig.authority), NULL, &trust, &err), OSA_OK);
-    assert_int_equal(tls_connect(trust, "inference.local", &near.tls, &err), OSA_OK);
+    assert_int_equal(tls_connect(trust, "inference.local", TLS_HTTP1, &near.tls, &err), OSA_OK);
     tls_trust_free(trust);
     for (unsigned i = 0; i < 3000 && !tls_ready(near.tls); i++)
         pump(&near);

@@ -327,8 +327,8 @@ void secure_pair(struct secure *near, struct secure *far, struct tls_authority *
     osa_buf_init(&far->text, 1 << 20);
     near->fd = tunnel(&far->fd);
     assert_int_equal(tls_trust_new(tls_authority_pem(rig.authority), NULL, &trust, &err), OSA_OK);
-    assert_int_equal(tls_connect(trust, rig.ip, &near->tls, &err), OSA_OK);
-    assert_int_equal(tls_accept(served, rig.ip, &far->tls, &err), OSA_OK);
+    assert_int_equal(tls_connect(trust, rig.ip, TLS_HTTP1, &near->tls, &err), OSA_OK);
+    assert_int_equal(tls_accept(served, rig.ip, TLS_HTTP1, &far->tls, &err), OSA_OK);
     tls_trust_free(trust);
     for (unsigned i = 0; i < 200 && !tls_ready(near->tls); i++)
         pump(near);

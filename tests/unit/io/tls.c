@@ -47,8 +47,8 @@ static void open_ends(struct ends *e, struct tls_authority *authority, struct tl
     *e = (struct ends){ 0 };
     osa_buf_init(&e->client_says, 1 << 20);
     osa_buf_init(&e->server_says, 1 << 20);
-    assert_int_equal(tls_accept(authority, served, &e->server, &err), OSA_OK);
-    assert_int_equal(tls_connect(trust, wanted, &e->client, &err), OSA_OK);
+    assert_int_equal(tls_accept(authority, served, TLS_HTTP1, &e->server, &err), OSA_OK);
+    assert_int_equal(tls_connect(trust, wanted, TLS_HTTP1, &e->client, &err), OSA_OK);
 }
 
 static void close_ends(struct ends *e)
@@ -157,7 +157,7 @@ static void test_leaves(void **state)
     for (unsigned i = 0; i < 300; i++) {
         struct tls *tls = NULL;
         (void)snprintf(host, sizeof(host), "h%u.test", i);
-        assert_int_equal(tls_accept(authority, host, &tls, &err), OSA_OK);
+        assert_int_equal(tls_accept(authority, host, TLS_HTTP1, &tls, &err), OSA_OK);
         tls_free(tls);
     }
     (void)snprintf(host, sizeof(host), "%060d.%030d.test", 1, 2);
