@@ -34,7 +34,7 @@ build_packages=(
 test_packages=(
     clang clang-format clang-tidy libclang-rt-dev shellcheck python3-venv
     ca-certificates debootstrap git groff-base iproute2 jq openssh-client openssl procps strace
-    systemd util-linux
+    systemd util-linux e2fsprogs
     podman runc netavark aardvark-dns iptables catatonit
     cpio qemu-system-x86 xz-utils
 )

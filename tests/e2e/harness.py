@@ -206,6 +206,14 @@ class Agent:
         return status
 
 
+def debian_package(folder):
+    """Make the Debian package of this build below folder; returns its path."""
+    subprocess.run(["cpack", "-G", "DEB", "-B", str(folder), "--config",
+                    str(BIN.parent / "CPackConfig.cmake")], check=True, capture_output=True,
+                   cwd=folder, timeout=600)
+    return next(pathlib.Path(folder).glob("openshell-agent_*.deb"))
+
+
 class Certificates:
     """An authority, a server certificate for localhost and a client's, made with openssl."""
 

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import BIN, SOURCE, TOOLS, main, need_tool, skip
+from harness import SOURCE, TOOLS, debian_package, main, need_tool, skip
 
 TREE = TOOLS / "debian-12"
 # What the package depends on; a change only makes apt-get fetch the rest at each run.
@@ -87,10 +87,7 @@ class Package(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory(prefix="osa-package-")
         work = pathlib.Path(cls.folder.name)
-        subprocess.run(["cpack", "-G", "DEB", "-B", str(work), "--config",
-                        str(BIN.parent / "CPackConfig.cmake")], check=True, capture_output=True,
-                       cwd=work, timeout=PATIENCE_S)
-        cls.deb = next(work.glob("openshell-agent_*.deb"))
+        cls.deb = debian_package(work)
         (work / "mnt").mkdir()
         done = subprocess.run(["unshare", "-m", "bash", "-c", SETUP, "setup", str(TREE),
                                str(work / "mnt"), str(cls.deb), INSIDE],
