@@ -143,15 +143,16 @@ static int make_in(struct cgroup *cg, int i)
 }
 
 /*
- * A sandbox is everywhere. A v1 process needs memory, to tell whose out-of-memory kill it was, the
- * hierarchy that tells who is alive, and what it has limits of its own for; each costs a write of
- * the child's to cgroup.procs.
+ * Each directory costs its making and, on v1, a write of every child's to cgroup.procs. So on v1 there
+ * are those that tell who is alive and whose out-of-memory kill it was; those with a limit; and for the
+ * whole sandbox the one that counts its CPU time, where v2 does not. cgroup_join_late() makes the others.
  */
 static bool is_wanted(const struct cgroup *cg, int i, const struct resources *limits)
 {
     const struct cgroup_tree *tree = cg->tree;
-    if (cg->sandbox == NULL || tree->hierarchies[i].v2 || i == tree->life ||
-        i == tree->of[CGROUP_MEMORY])
+    if (tree->hierarchies[i].v2 || i == tree->life || i == tree->of[CGROUP_MEMORY])
+        return true;
+    if (cg->sandbox == NULL && i == tree->of[CGROUP_CPUACCT] && !tree->hierarchies[tree->life].v2)
         return true;
     return (i == tree->of[CGROUP_CPU] && limits->cpu_millis != 0) ||
            (i == tree->of[CGROUP_PIDS] && limits->pids_max != 0);
@@ -163,7 +164,10 @@ static enum osa_code make_dirs(struct cgroup *cg, const struct resources *limits
     for (int i = 0; i < cg->tree->hierarchy_count; i++) {
         if (!is_wanted(cg, i, limits))
             continue;
-        int rc = make_in(cg, i);
+        int rc =
+            cg->sandbox != NULL && cg->sandbox->dirs[i] < 0 ? cgroup_join_late(cg->sandbox, i) : 0;
+        if (rc == 0)
+            rc = make_in(cg, i);
         if (rc == -EEXIST)
             return osa_fail(err, OSA_ALREADY_EXISTS, 0, "cgroup '%s' exists already", cg->id);
         if (rc < 0)
@@ -312,19 +316,32 @@ void cgroup_free(struct cgroup *cg)
         cgroup_events_tick(tree);
 }
 
-void cgroup_process_entry(const struct cgroup *process, struct cgroup_entry *ret_entry)
+void cgroup_process_entry(struct cgroup *process, struct cgroup_entry *ret_entry)
 {
     const struct cgroup_tree *tree = process->tree;
     *ret_entry = (struct cgroup_entry){ .dir_fd = -1, .v2_procs_fd = -1 };
+    process->entered = 0;
     for (int i = 0; i < tree->hierarchy_count; i++) {
+        int own = process->procs[i] >= 0 ? process->procs[i] : process->sandbox->procs[i];
+        if (own < 0)
+            continue;
+        process->entered |= 1u << i;
         if (tree->hierarchies[i].v2) {
             ret_entry->dir_fd = process->dirs[i];
             ret_entry->v2_procs_fd = process->procs[i];
         } else {
-            int own = process->procs[i];
-            ret_entry->procs_fds[ret_entry->procs_count++] =
-                own >= 0 ? own : process->sandbox->procs[i];
+            ret_entry->procs_fds[ret_entry->procs_count++] = own;
         }
+    }
+}
+
+void cgroup_process_started(struct cgroup *process)
+{
+    const struct cgroup_tree *tree = process->tree;
+    for (int i = 0; i < tree->hierarchy_count; i++) {
+        if (process->dirs[i] < 0 && process->sandbox->dirs[i] >= 0 &&
+            (process->entered & 1u << i) == 0)
+            cgroup_move_members(process->dirs[tree->life], process->sandbox->dirs[i]);
     }
 }
 
@@ -354,8 +371,8 @@ static const struct cgroup_ops *life_of(const struct cgroup *cg, int *ret_dir)
     return cg->tree->hierarchies[life].ops;
 }
 
-/* v1 processes without the pids controller: their threads are counted by the line. */
-static uint64_t count_threads(int dir, bool v2)
+/* v1 cgroups without the pids controller: their threads are counted by the line. */
+static uint64_t count_in(int dir, bool v2)
 {
     OSA_AUTO(osa_free) char *list = NULL;
     if (osa_read_file(dir, v2 ? "cgroup.threads" : "tasks", CGROUP_FILE_MAX, &list, NULL, NULL) !=
@@ -364,6 +381,18 @@ static uint64_t count_threads(int dir, bool v2)
     uint64_t count = 0;
     for (const char *at = list; (at = strchr(at, '\n')) != NULL; at++)
         count++;
+    return count;
+}
+
+static uint64_t count_threads(const struct cgroup *cg)
+{
+    const struct cgroup_tree *tree = cg->tree;
+    bool v2 = tree->hierarchies[tree->life].v2;
+    uint64_t count = count_in(cg->dirs[tree->life], v2);
+    for (const struct cgroup *other = tree->cgroups; other != NULL; other = other->next) {
+        if (other->sandbox == cg && other->dirs[tree->life] >= 0)
+            count += count_in(other->dirs[tree->life], v2);
+    }
     return count;
 }
 
@@ -378,8 +407,8 @@ enum osa_code cgroup_stats(struct cgroup *cg, struct usage_stats *ret_stats, str
             h->ops->add_stats(cg->dirs[i], h->controllers, &stats);
     }
     int pids = tree->of[CGROUP_PIDS];
-    if (tree->life >= 0 && cg->sandbox != NULL && (pids < 0 || cg->dirs[pids] < 0))
-        stats.pids = count_threads(cg->dirs[tree->life], tree->hierarchies[tree->life].v2);
+    if (tree->life >= 0 && (pids < 0 || cg->dirs[pids] < 0))
+        stats.pids = count_threads(cg);
     stats.oom_kills = (uint32_t)cgroup_oom_kills(cg);
     if (cg->peak_fd >= 0)
         stats.memory_peak_bytes = cgroup_memory_peak(cg);

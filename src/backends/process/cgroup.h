@@ -149,10 +149,13 @@ struct cgroup_entry {
 };
 
 /** cgroup_process_entry() - Fill @ret_entry for a process of cgroup_process_new() */
-void cgroup_process_entry(const struct cgroup *process, struct cgroup_entry *ret_entry);
+void cgroup_process_entry(struct cgroup *process, struct cgroup_entry *ret_entry);
 
 /** cgroup_process_entered() - The entry was handed out and is not needed again: close its cgroup.procs files */
 void cgroup_process_entered(struct cgroup *process);
+
+/** cgroup_process_started() - The process has entered; where its sandbox got a limit meanwhile, it is moved there, too */
+void cgroup_process_started(struct cgroup *process);
 
 /** cgroup_init_entry() - Fill @ret_entry for the sandbox's init, which no limit binds; often all -1 and 0 */
 void cgroup_init_entry(struct cgroup *sandbox, struct cgroup_entry *ret_entry);

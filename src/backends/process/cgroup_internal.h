@@ -96,6 +96,7 @@ struct cgroup_tree {
  * @oom_gone: v1: kills counted in processes that were freed
  * @lingering: freed by its owner, waits for its members to die
  * @limited: has, or had, a limit of its own
+ * @entered: process: hierarchies, by bit, that its entry was for
  * @base, @peak_fd: of a cgroup that had another process before: what that one used of what cannot be
  *             set back, and v2's memory.peak, set back for this descriptor. Owned; else -1
  * @spares, @spare_count: sandbox: cgroup_spare.c
@@ -126,6 +127,7 @@ struct cgroup {
     unsigned spare_count;
     bool lingering;
     bool limited;
+    unsigned entered;
     bool kill_pending;
     bool was_filled; /* pure v1: the last poll found members */
     struct cgroup *prev, *next;
@@ -165,6 +167,17 @@ bool cgroup_try_remove(struct cgroup *cg);
 
 /** cgroup_open_procs() - Open cgroup.procs of each directory that a new member has to enter. Return: 0 or -errno */
 int cgroup_open_procs(struct cgroup *process);
+
+/* ---- cgroup_limits.c ---- */
+
+/**
+ * cgroup_join_late() - Make the directory of @cg in v1 hierarchy @i, where it has none, and move its members there
+ * A process's sandbox gets one first, too. Return: 0 or -errno.
+ */
+int cgroup_join_late(struct cgroup *cg, int i);
+
+/** cgroup_move_members() - Move who is in @from, and who they fork meanwhile, to @to, a v1 directory */
+void cgroup_move_members(int from, int to);
 
 /* ---- cgroup_spare.c ---- */
 

@@ -46,7 +46,7 @@ static int call_op(const struct cgroup_ops *ops, enum cgroup_controller which, i
 }
 
 /* Members may fork while they are moved; so until a whole pass meets nobody new. */
-static void move_members(int from, int to)
+void cgroup_move_members(int from, int to)
 {
     OSA_AUTO(osa_free) char *before = NULL;
     for (int pass = 0; pass < 10; pass++) {
@@ -64,11 +64,8 @@ static void move_members(int from, int to)
     }
 }
 
-/* A v1 process that gets its first limit of this kind while it runs. */
-static int join_late(struct cgroup *cg, int i)
+static int make_late(struct cgroup *cg, int i, int parent)
 {
-    const struct cgroup_tree *tree = cg->tree;
-    int parent = cg->sandbox->dirs[i];
     if (mkdirat(parent, cg->name, 0755) < 0)
         return -errno;
     int dir = openat(parent, cg->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -81,7 +78,23 @@ static int join_late(struct cgroup *cg, int i)
     }
     cg->dirs[i] = dir;
     cg->procs[i] = procs;
-    move_members(cg->dirs[tree->life], dir);
+    return 0;
+}
+
+int cgroup_join_late(struct cgroup *cg, int i)
+{
+    const struct cgroup_tree *tree = cg->tree;
+    int rc = cg->sandbox != NULL && cg->sandbox->dirs[i] < 0 ? cgroup_join_late(cg->sandbox, i) : 0;
+    if (rc == 0)
+        rc = make_late(cg, i,
+                       cg->sandbox != NULL ? cg->sandbox->dirs[i] : tree->hierarchies[i].top_fd);
+    if (rc < 0)
+        return rc;
+    cgroup_move_members(cg->dirs[tree->life], cg->dirs[i]);
+    for (const struct cgroup *other = tree->cgroups; other != NULL; other = other->next) {
+        if (other->sandbox == cg && !other->lingering)
+            cgroup_move_members(other->dirs[tree->life], cg->dirs[i]);
+    }
     return 0;
 }
 
@@ -116,7 +129,7 @@ static enum osa_code set_one(struct cgroup *cg, const struct limit *limit, uint6
     if (i < 0)
         return osa_fail(err, OSA_FAILED_PRECONDITION, 0, "%s cannot be limited here: %s",
                         limit->name, tree->caps.reason);
-    int rc = cg->dirs[i] < 0 ? join_late(cg, i) : 0;
+    int rc = cg->dirs[i] < 0 ? cgroup_join_late(cg, i) : 0;
     if (rc == 0)
         rc = call_op(tree->hierarchies[i].ops, limit->controller, cg->dirs[i], value);
     return rc < 0 ? explain(cg, limit, value, rc, err) : OSA_OK;

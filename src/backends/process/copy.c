@@ -127,6 +127,8 @@ static void on_spawned(struct copy *c, struct wire_packet *packet)
 {
     struct osa_error error;
     c->pidfd = wire_take_fd(packet, 0);
+    if (c->cgroup != NULL)
+        cgroup_process_started(c->cgroup);
     if (osa_source_add(c->sandbox->backend->loop, &c->theirs, 0, &error) != OSA_OK) {
         kill_copier(c);
         on_failed(c, &error);

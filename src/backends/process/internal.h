@@ -259,7 +259,7 @@ enum osa_code resources_open_process(struct process *p, const struct process_spe
 enum osa_code resources_open_copy(struct sandbox *s, struct cgroup **ret, struct osa_error *err);
 
 /** resources_entry_fds() - Files that a child joins @cgroup by; NULL is fine. @ret_fds: room for CGROUP_PROCS_MAX + 1. Return: how many */
-unsigned resources_entry_fds(const struct cgroup *cgroup, int *ret_fds);
+unsigned resources_entry_fds(struct cgroup *cgroup, int *ret_fds);
 
 /** resources_await_end() - Call control_tree_empty() when the cgroup of the process, which it has, has no member */
 void resources_await_end(struct process *p);

@@ -145,7 +145,7 @@ void resources_await_end(struct process *p)
     (void)cgroup_watch_empty(p->cgroup, &late);
 }
 
-unsigned resources_entry_fds(const struct cgroup *cgroup, int *ret_fds)
+unsigned resources_entry_fds(struct cgroup *cgroup, int *ret_fds)
 {
     struct cgroup_entry entry;
     unsigned count = 0;

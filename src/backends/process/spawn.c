@@ -60,6 +60,8 @@ static void on_spawned(struct process *p, struct wire_packet *packet)
         p->out.source.fd = wire_take_fd(packet, next++);
     p->state = PROCESS_RUNNING;
     p->started_ns = osa_now_ns();
+    if (p->cgroup != NULL)
+        cgroup_process_started(p->cgroup);
     spawned_fn spawned = p->spawned;
     p->spawned = NULL;
     stdio_start(p);

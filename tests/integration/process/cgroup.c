@@ -100,20 +100,19 @@ static struct cgroup *new_process(struct fixture *f, struct cgroup *sandbox, con
 }
 
 /* The way in that the sandbox's init takes: clone3 into the directory, then the v1 files. */
-static pid_t start(const struct cgroup *cg, void (*body)(struct fixture *f), struct fixture *f)
+static pid_t start_by(const struct cgroup_entry *entry, void (*body)(struct fixture *f),
+                      struct fixture *f)
 {
-    struct cgroup_entry entry;
-    cgroup_process_entry(cg, &entry);
     struct clone_args args = { .exit_signal = (unsigned)SIGCHLD };
-    if (entry.dir_fd >= 0) {
+    if (entry->dir_fd >= 0) {
         args.flags = CLONE_INTO_CGROUP;
-        args.cgroup = (unsigned)entry.dir_fd;
+        args.cgroup = (unsigned)entry->dir_fd;
     }
     pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
     if (pid == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody burning */
-        for (unsigned i = 0; i < entry.procs_count; i++) {
-            if (write(entry.procs_fds[i], "0", 1) != 1)
+        for (unsigned i = 0; i < entry->procs_count; i++) {
+            if (write(entry->procs_fds[i], "0", 1) != 1)
                 _exit(101);
         }
         body(f);
@@ -121,6 +120,13 @@ static pid_t start(const struct cgroup *cg, void (*body)(struct fixture *f), str
     }
     assert_true(pid > 0);
     return pid;
+}
+
+static pid_t start(struct cgroup *cg, void (*body)(struct fixture *f), struct fixture *f)
+{
+    struct cgroup_entry entry;
+    cgroup_process_entry(cg, &entry);
+    return start_by(&entry, body, f);
 }
 
 static int wait_status(pid_t pid)
@@ -512,6 +518,77 @@ static void updates_are_live_and_all_or_nothing(void **state)
     cgroup_free(s);
 }
 
+/* A child that starts when it is told to, and forks then. */
+static void fork_when_asked(struct fixture *f)
+{
+    while (f->shared[1] == 0)
+        (void)poll(NULL, 0, 1);
+    pid_t pid = fork();
+    if (pid != 0)
+        f->shared[0] = pid > 0 ? 1 : 2;
+    sleep_long(f);
+}
+
+/* Who was there before the limit, and who was on the way in. */
+static void a_first_limit_of_the_sandbox_reaches_all(void **state)
+{
+    struct fixture *f = *state;
+    struct osa_error err = { 0 };
+    struct usage_stats stats;
+    struct cgroup_entry early;
+    struct cgroup *s = new_sandbox(f, "first", (struct resources){ 0 });
+    struct cgroup *p = new_process(f, s, "p-1", (struct resources){ 0 });
+    struct cgroup *q = new_process(f, s, "p-2", (struct resources){ 0 });
+    pid_t first = start(p, fork_when_asked, f);
+    wait_until(f, !cgroup_is_empty(p));
+    assert_int_equal(cgroup_stats(s, &stats, &err), OSA_OK);
+    assert_int_equal(stats.pids, 1);
+
+    cgroup_process_entry(q, &early); /* as sent to the sandbox's init */
+    const struct resources two = { .pids_max = 2, .cpu_millis = 500 };
+    if (cgroup_set_limits(s, &two, &err) != OSA_OK)
+        fail_msg("%s", err.text);
+    pid_t second = start_by(&early, sleep_long, f);
+    wait_until(f, !cgroup_is_empty(q));
+    cgroup_process_started(q);
+    assert_int_equal(cgroup_stats(s, &stats, &err), OSA_OK);
+    assert_int_equal(stats.pids, 2);
+    f->shared[1] = 1;
+    wait_until(f, f->shared[0] != 0);
+    assert_int_equal(f->shared[0], 2); /* the fork that would have made three */
+
+    kill(first, SIGKILL);
+    kill(second, SIGKILL);
+    (void)wait_status(first);
+    (void)wait_status(second);
+    cgroup_free(p);
+    cgroup_free(q);
+    struct cgroup *own = new_process(f, s, "p-3", (struct resources){ .pids_max = 1 });
+    cgroup_free(own);
+    cgroup_free(s);
+}
+
+static void a_limit_of_a_process_needs_none_of_the_sandbox(void **state)
+{
+    struct fixture *f = *state;
+    struct osa_error err = { 0 };
+    struct usage_stats stats;
+    struct cgroup *s = new_sandbox(f, "inner", (struct resources){ 0 });
+    struct cgroup *p = new_process(f, s, "p-1", (struct resources){ .pids_max = 1 });
+    pid_t pid = start(p, fork_when_asked, f);
+    wait_until(f, cgroup_stats(p, &stats, &err) == OSA_OK && stats.pids == 1);
+    assert_int_equal(stats.pids, 1);
+    assert_int_equal(cgroup_stats(s, &stats, &err), OSA_OK);
+    assert_int_equal(stats.pids, 1);
+    f->shared[1] = 1;
+    wait_until(f, f->shared[0] != 0);
+    assert_int_equal(f->shared[0], 2);
+    kill(pid, SIGKILL);
+    (void)wait_status(pid);
+    cgroup_free(p);
+    cgroup_free(s);
+}
+
 static void refuses_what_it_cannot_hold(void **state)
 {
     struct fixture *f = *state;
@@ -785,7 +862,7 @@ static void run_and_free(struct fixture *f, struct cgroup *cg, void (*body)(stru
 }
 
 /* v2 cannot set the peak back before Linux 6.12; there every process has a cgroup of its own making. */
-static bool can_be_used_again(struct fixture *f, const struct cgroup *cg)
+static bool can_be_used_again(struct fixture *f, struct cgroup *cg)
 {
     struct cgroup_entry entry;
     struct stat st;
@@ -958,6 +1035,8 @@ int main(void)
         TEST(kill_reaches_escapees),
         TEST(freeze_stops_and_kill_works_frozen),
         TEST(updates_are_live_and_all_or_nothing),
+        TEST(a_first_limit_of_the_sandbox_reaches_all),
+        TEST(a_limit_of_a_process_needs_none_of_the_sandbox),
         TEST(refuses_what_it_cannot_hold),
         TEST(free_removes_what_still_runs),
         TEST(dead_agents_are_cleaned_up_after),
