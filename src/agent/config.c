@@ -301,6 +301,30 @@ static const struct osa_option boxlite[] = {
       .offset = AT(boxlite_key_file),
       .value = "FILE",
       .help = "File with the server's API key on its first line" },
+    { .flag = "boxlite-serve",
+      .variable = "OPENSHELL_AGENT_BOXLITE_SERVE",
+      .key = "boxlite_serve",
+      .type = OSA_OPTION_PATH,
+      .offset = AT(boxlite_serve),
+      .value = "PROGRAM",
+      .help = "Path of boxlite: start its server and look after it, in place of one at a URL. Its "
+              "home is the folder boxlite in the state directory; as root it has a network of its "
+              "own, from which nothing is reached" },
+    { .flag = "boxlite-serve-user",
+      .variable = "OPENSHELL_AGENT_BOXLITE_SERVE_USER",
+      .key = "boxlite_serve_user",
+      .type = OSA_OPTION_STRING,
+      .offset = AT(boxlite_serve_user),
+      .value = "UID:GID",
+      .help = "User by whom that server runs, with his groups; he needs /dev/kvm. Takes root and "
+              "setpriv(1)" },
+    { .flag = "boxlite-serve-env",
+      .variable = "OPENSHELL_AGENT_BOXLITE_SERVE_ENV",
+      .key = "boxlite_serve_env",
+      .type = OSA_OPTION_LIST,
+      .offset = AT(boxlite_serve_env),
+      .value = "NAME=VALUE",
+      .help = "Variable of that server's environment; may be repeated" },
     { .flag = "boxlite-image",
       .variable = "OPENSHELL_AGENT_BOXLITE_IMAGE",
       .key = "boxlite_image",
@@ -464,6 +488,14 @@ static enum osa_code check(const struct agent_config *config, struct osa_error *
     if (config->health_listen.count > 0 && config->health_access != RPC_ROLE_ANYONE)
         return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
                         "health-listen: nobody could ask there; it needs health-access anyone");
+#ifdef OSA_BOXLITE
+    if (config->boxlite_serve != NULL && config->boxlite_url != NULL)
+        return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
+                        "boxlite-serve: the server is at boxlite-url, or it is started here; give "
+                        "one of the two");
+    if (config->boxlite_serve == NULL && config->boxlite_serve_user != NULL)
+        return osa_fail(err, OSA_INVALID_ARGUMENT, 0, "boxlite-serve-user: needs boxlite-serve");
+#endif
     if (config->state_dir[0] != '/')
         return osa_fail(err, OSA_INVALID_ARGUMENT, 0, "state-dir: '%.256s' is not absolute",
                         config->state_dir);

@@ -58,6 +58,9 @@ struct agent_config {
     enum runtime_kind runtime;
     const char *boxlite_url;
     const char *boxlite_key_file;
+    const char *boxlite_serve;
+    const char *boxlite_serve_user;
+    struct osa_strings boxlite_serve_env;
     const char *boxlite_image;
     int64_t boxlite_start_timeout_ns;
     const char *policy;

@@ -177,9 +177,12 @@ static enum osa_code open_boxlite(struct program *program, struct osa_error *err
     const struct boxlite_config boxlite = {
         .url = config->boxlite_url != NULL ? config->boxlite_url : "http://localhost:8100",
         .key_file = config->boxlite_key_file,
+        .serve = config->boxlite_serve,
+        .serve_user = config->boxlite_serve_user,
+        .serve_env = config->boxlite_serve_env.items,
         .image = config->boxlite_image,
         .state_dir = config->state_dir,
-        .wanted = by_default || config->boxlite_url != NULL,
+        .wanted = by_default || config->boxlite_url != NULL || config->boxlite_serve != NULL,
         .start_timeout_ns = config->boxlite_start_timeout_ns,
     };
     enum osa_code code =

@@ -48,13 +48,17 @@ enum guest_message {
     GUEST_PROCESS_STATS,
     GUEST_COPY,     /* inwards?, path, user */
     GUEST_CONNECT,  /* address, port */
-    GUEST_IDENTIFY, /* the two addresses of a visit */
+    GUEST_IDENTIFY, /* the two addresses of a visit, names */
+    GUEST_CHANNEL,  /* address, port, secret: where a faster channel may be had */
     /* both ways (conduit.h) */
     GUEST_STREAM_DATA,
     GUEST_STREAM_ROOM, /* bytes that were passed on */
     GUEST_STREAM_END,
     GUEST_STREAM_BROKEN,
 };
+
+/* What a faster channel begins with: the secret of CHANNEL, and a line's end. */
+#define GUEST_SECRET_BYTES 32u
 
 /* Streams that the helper begins have keys from here on, the agent's are below. */
 #define GUEST_VISIT_KEYS (1ull << 63)

@@ -178,6 +178,9 @@ static void on_frame(struct link *link, const struct link_frame *frame)
     case GUEST_CONNECT:
         serve_connect(guest, frame);
         break;
+    case GUEST_CHANNEL:
+        serve_channel(guest, frame);
+        break;
     case GUEST_IDENTIFY:
         serve_identify(guest, frame);
         break;
@@ -211,6 +214,8 @@ static void write_text(struct guest *guest)
 static void on_text(struct link *link, const char *text, size_t len)
 {
     struct guest *guest = OSA_CONTAINER_OF(link, struct guest, link);
+    if (serve_channel_send(guest, text, len))
+        return;
     if (!osa_buf_add(&guest->text, text, len))
         guest->ended = true;
     osa_source_set(&guest->out, OSA_WRITE);
@@ -231,10 +236,10 @@ static void on_readable(struct osa_source *source, unsigned events)
     static char chunk[64 << 10];
     (void)events;
     ssize_t got = read(source->fd, chunk, sizeof(chunk));
-    if (got > 0)
-        link_feed(&guest->link, chunk, (size_t)got);
-    else if (got == 0 || (errno != EAGAIN && errno != EINTR))
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
         guest->ended = true;
+    else if (got > 0 && !guest->tcp_serves) /* else it is of before */
+        link_feed(&guest->link, chunk, (size_t)got);
 }
 
 static void say_hello(struct guest *guest)
@@ -262,6 +267,7 @@ enum osa_code guest_serve(struct osa_loop *loop, struct backend *backend, int in
                             .events = { .lost = on_lost, .denied = on_denied } };
     osa_buf_init(&guest.text, OUT_MAX);
     link_init(&guest.link);
+    serve_channel_init(&guest);
     conduits_init(&guest.conduits, loop, &guest.link);
     enum osa_code code = osa_set_nonblocking(in, true, err);
     if (code == OSA_OK)
@@ -277,6 +283,7 @@ enum osa_code guest_serve(struct osa_loop *loop, struct backend *backend, int in
     while (code == OSA_OK && !guest.ended)
         (void)osa_loop_run_once(loop, INT64_MAX);
     conduits_done(&guest.conduits);
+    serve_channel_done(&guest);
     osa_source_remove(&guest.in);
     osa_source_remove(&guest.out);
     return code;

@@ -25,7 +25,12 @@ struct guest {
     struct conduits conduits;
     uint64_t visits;            /* keys that were given to them */
     struct osa_source doors[2]; /* fds owned: the listeners of the egress proxy */
-    char shared[64];            /* what processes see of the host; "" */
+    struct osa_source tcp;      /* fd owned; -1: the exec serves */
+    struct osa_timer patience;
+    bool tcp_serves; /* it has connected */
+    char secret[GUEST_SECRET_BYTES];
+    struct osa_buf tcp_out;
+    char shared[64]; /* what processes see of the host; "" */
     bool holding;
     bool ended;
 };
@@ -89,3 +94,17 @@ void serve_door(struct guest *guest, struct osa_buf *body);
 /** serve_shared() - Write the files that processes are to see, and name their folder in @spec */
 OSA_MUST_CHECK enum osa_code serve_shared(struct guest *guest, struct guest_sandbox_spec *spec,
                                           struct osa_error *err);
+
+/* ---- serve_channel.c ---- */
+
+/** serve_channel_init() - None yet */
+void serve_channel_init(struct guest *guest);
+
+/** serve_channel() - CHANNEL: connect there, and let the link go over to it */
+void serve_channel(struct guest *guest, const struct link_frame *frame);
+
+/** serve_channel_send() - Text of the link. Return: false: the exec serves */
+bool serve_channel_send(struct guest *guest, const char *text, size_t len);
+
+/** serve_channel_done() - Close it */
+void serve_channel_done(struct guest *guest);

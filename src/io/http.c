@@ -181,6 +181,8 @@ enum osa_code http_client_new(struct osa_loop *loop, const struct http_config *c
     if (client == NULL)
         return osa_fail_errno(err, ENOMEM, "HTTP client");
     client->loop = loop;
+    client->open_socket = config->open_socket;
+    client->ctx = config->ctx;
     client->timer.fire = on_timer;
     client->multi = curl_multi_init();
     client->url = strdup(config->url);
@@ -222,6 +224,13 @@ const char *http_client_url(const struct http_client *client)
     return client->url;
 }
 
+static curl_socket_t on_open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    const struct http_client *client = ctx;
+    (void)purpose;
+    return client->open_socket(client->ctx, address->family, address->socktype, address->protocol);
+}
+
 bool http_transfer_open(struct http_client *client, struct http_transfer *transfer,
                         const char *path, int64_t timeout_ns)
 {
@@ -245,6 +254,10 @@ bool http_transfer_open(struct http_client *client, struct http_transfer *transf
     (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                            (long)(OSA_MIN(timeout_ns, HTTP_CONNECT_NS) / OSA_NS_PER_MS));
     (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(timeout_ns / OSA_NS_PER_MS));
+    if (client->open_socket != NULL) {
+        (void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+        (void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, client);
+    }
     return code == CURLE_OK;
 }
 

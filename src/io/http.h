@@ -21,10 +21,13 @@ struct http_call;
  * struct http_config - Where the server is; copied
  * @url:   "http://HOST[:PORT][/PATH]" or https; no user, password, query or fragment
  * @token: sent as "Authorization: Bearer"; NULL for none
+ * @open_socket: socket(2), CLOEXEC, for connections to the server, with @ctx; NULL: the usual one
  */
 struct http_config {
     const char *url;
     const char *token;
+    int (*open_socket)(void *ctx, int domain, int type, int protocol);
+    void *ctx;
 };
 
 /**

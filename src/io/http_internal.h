@@ -26,6 +26,8 @@ struct http_client {
     struct osa_timer timer;
     char *url;           /* owned */
     char *authorization; /* owned: the header's line; NULL: none */
+    int (*open_socket)(void *ctx, int domain, int type, int protocol);
+    void *ctx;
 };
 
 /**

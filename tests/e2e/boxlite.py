@@ -5,6 +5,8 @@ What the README shows with processes gives the same here; a client sees the kind
 """
 import concurrent.futures
 import json
+import os
+import pathlib
 import socket
 import subprocess
 import threading
@@ -12,7 +14,7 @@ import time
 import unittest
 
 import harness
-from boxlite_double import KEY, Double
+from boxlite_double import DOUBLE, KEY, Double
 
 
 class BoxLite(unittest.TestCase):
@@ -152,6 +154,31 @@ class BoxLite(unittest.TestCase):
         self.assertNotIn(KEY, self.agent.log())
         with open(f"/proc/{self.agent.process.pid}/cmdline") as file:
             self.assertNotIn(KEY, file.read())
+
+
+@unittest.skipUnless(os.geteuid() == 0, "only root makes network namespaces for others")
+class OwnServer(unittest.TestCase):
+    def test_started_and_stopped(self):
+        agent = harness.Agent("--runtime", "boxlite", "--boxlite-serve", str(DOUBLE),
+                              "--boxlite-serve-env", "OSA_MARK=own-server")
+        try:
+            mark = agent.folder / "state/boxlite/serve.pid"
+            server = int(mark.read_text().split()[0])
+            self.assertIn(b"OSA_MARK=own-server", pathlib.Path(f"/proc/{server}/environ").read_bytes())
+            done = subprocess.run([harness.BIN / "openshell-agentctl", "--address", f"unix:{agent.socket}", "run",
+                                   "--", "sh", "-c", "head -c 300000 /dev/zero; exit 4"],
+                                  capture_output=True, timeout=60)
+            self.assertEqual((done.returncode, len(done.stdout)), (4, 300000), done.stderr)
+        finally:
+            status = agent.stop()
+        self.assertEqual(status, 0)
+        self.assertFalse(pathlib.Path(f"/proc/{server}").exists())
+
+    def test_not_both(self):
+        done = subprocess.run([harness.BIN / "openshell-agent", "serve", "--boxlite-serve", str(DOUBLE),
+                               "--boxlite-url", "http://127.0.0.1:1"], capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("boxlite-serve: the server is at boxlite-url, or it is started here", done.stderr)
 
 
 class NoServer(unittest.TestCase):

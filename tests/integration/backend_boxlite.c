@@ -7,6 +7,7 @@
 
 #include "cmocka_all.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 #define SH(script) ((const char *const[]){ "/bin/sh", "-c", script, NULL })
@@ -36,10 +37,13 @@ int main(int argc, char **argv)
         .min_isolation = ISOLATION_VM,
     };
     osa_log_setup(OSA_LOG_WARN, OSA_LOG_TEXT, STDERR_FILENO);
-    fixture_start(&fixture, NULL, /* plain= */ false);
+    if (getenv("OSA_BOXLITE_SERVE") != NULL)
+        fixture_serve(&fixture);
+    else
+        fixture_start(&fixture, NULL, /* plain= */ false);
     conformance.loop = fixture.loop;
     conformance.backend = fixture.backend;
-    conformance.patience_ns = fixture.server == NULL ? 0 : 180 * OSA_NS_PER_SEC;
+    conformance.patience_ns = !fixture_is_real(&fixture) ? 0 : 180 * OSA_NS_PER_SEC;
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     int failed = conformance_run("boxlite", &conformance);

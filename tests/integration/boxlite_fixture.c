@@ -116,28 +116,40 @@ void fixture_open(struct boxlite_fixture *fixture, const char *state_dir)
     else
         (void)snprintf(url, sizeof(url), "%s", fixture->server);
     (void)snprintf(key, sizeof(key), "%s/key", fixture->folder);
+    const char *const env[] = { getenv("OSA_BOXLITE_SERVE_ENV"), NULL };
     const struct boxlite_config config = {
+        .serve = fixture->serve,
+        .serve_env = env,
         .url = url,
         .key_file = key,
-        .image = fixture->server == NULL ? "debian:bookworm-slim" : getenv("OSA_BOXLITE_IMAGE"),
+        .image = getenv("OSA_BOXLITE_IMAGE") != NULL ? getenv("OSA_BOXLITE_IMAGE")
+                                                     : "debian:bookworm-slim",
         .state_dir = state_dir != NULL ? state_dir : fixture->folder,
         .wanted = true,
         .plain = fixture->plain,
-        .start_timeout_ns = (fixture->server == NULL ? 3 : 300) * OSA_NS_PER_SEC,
+        .start_timeout_ns = (fixture_is_real(fixture) ? 300 : 3) * OSA_NS_PER_SEC,
     };
     if (boxlite_backend_open(fixture->loop, &config, &fixture->backend, &err) != OSA_OK)
         fail_msg("boxlite_backend_open: %s", err.text);
-    int64_t deadline = osa_deadline_after(FIXTURE_PATIENCE_NS);
+    int64_t deadline = osa_deadline_after((fixture_is_real(fixture) ? 6 : 1) * FIXTURE_PATIENCE_NS);
     while (!boxlite_backend_probed(fixture->backend) && osa_now_ns() < deadline)
         (void)osa_loop_run_once(fixture->loop, deadline);
     assert_true(boxlite_backend_probed(fixture->backend));
 }
 
-void fixture_start(struct boxlite_fixture *fixture, const char *const *arguments, bool plain)
+bool fixture_is_real(const struct boxlite_fixture *fixture)
+{
+    return fixture->server != NULL || getenv("OSA_BOXLITE_SERVE") != NULL;
+}
+
+static void start(struct boxlite_fixture *fixture, const char *const *arguments, bool plain,
+                  const char *serve)
 {
     struct osa_error err = { 0 };
     char key[96];
-    *fixture = (struct boxlite_fixture){ .folder = "/tmp/osa-boxlite-XXXXXX", .plain = plain };
+    *fixture = (struct boxlite_fixture){ .folder = "/tmp/osa-boxlite-XXXXXX",
+                                         .plain = plain,
+                                         .serve = serve };
     (void)sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN },
                     NULL); /* as the agent does */
     assert_non_null(mkdtemp(fixture->folder));
@@ -148,10 +160,34 @@ void fixture_start(struct boxlite_fixture *fixture, const char *const *arguments
     (void)close(fd);
     assert_int_equal(policy_document_default(&fixture->policy, NULL), OSA_OK);
     fixture->server = getenv("OSA_BOXLITE_URL"); /* a real one, for those tests that can use it */
-    if (fixture->server == NULL)
+    if (fixture->server == NULL && serve == NULL)
         start_double(fixture, arguments);
     assert_int_equal(osa_loop_new(&fixture->loop, &err), OSA_OK);
     fixture_open(fixture, NULL);
+}
+
+void fixture_start(struct boxlite_fixture *fixture, const char *const *arguments, bool plain)
+{
+    start(fixture, arguments, plain, /* serve= */ NULL);
+}
+
+void fixture_serve(struct boxlite_fixture *fixture)
+{
+    const char *real = getenv("OSA_BOXLITE_SERVE");
+    start(fixture, NULL, /* plain= */ false, real != NULL ? real : BOXLITE_DOUBLE);
+}
+
+static void remove_home(const struct boxlite_fixture *fixture)
+{
+    static const char *const files[] = { "serve.log", "serve.pid", "." };
+    for (size_t i = 0; i < OSA_ARRAY_LEN(files); i++) {
+        char path[128];
+        (void)snprintf(path, sizeof(path), "%s/boxlite/%s", fixture->folder, files[i]);
+        (void)unlink(path);
+    }
+    char home[96];
+    (void)snprintf(home, sizeof(home), "%s/boxlite", fixture->folder);
+    (void)rmdir(home);
 }
 
 void fixture_close(struct boxlite_fixture *fixture)
@@ -166,7 +202,9 @@ void fixture_stop(struct boxlite_fixture *fixture)
     int status = 0;
     char key[96];
     fixture_close(fixture);
-    if (fixture->server == NULL) {
+    if (fixture->serve != NULL) {
+        remove_home(fixture);
+    } else if (fixture->server == NULL) {
         (void)kill(fixture->pid, SIGTERM);
         assert_int_equal(waitpid(fixture->pid, &status, 0), fixture->pid);
     }

@@ -23,6 +23,7 @@ struct boxlite_fixture {
     const struct policy_document *policy;
     char folder[64];
     const char *server; /* a real one's URL; NULL: the double */
+    const char *serve;  /* program of a server that backends start themselves; NULL: none */
     bool plain;         /* backends are opened without helpers */
 };
 
@@ -64,6 +65,10 @@ struct fixture_answer {
  * @arguments: NULL-terminated; NULL: none. Ends the test program with 77 where no namespace can be made.
  */
 void fixture_start(struct boxlite_fixture *fixture, const char *const *arguments, bool plain);
+/** fixture_serve() - Likewise, and the backend starts the double, or OSA_BOXLITE_SERVE with the variable OSA_BOXLITE_SERVE_ENV, by itself */
+void fixture_serve(struct boxlite_fixture *fixture);
+/** fixture_is_real() - Is the server no double? Then everything takes its time */
+bool fixture_is_real(const struct boxlite_fixture *fixture);
 /** fixture_open() - A backend on the running double; @state_dir NULL: one of its own */
 void fixture_open(struct boxlite_fixture *fixture, const char *state_dir);
 /** fixture_close() - Close the backend alone */

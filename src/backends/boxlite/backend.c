@@ -37,6 +37,8 @@ static void close_op(struct backend *base)
     struct boxlite *b = boxlite_of(base);
     probe_stop(b);
     http_client_free(b->api.http);
+    channel_hub_close(b->hub);
+    server_close(b->server);
     free(b->image);
     free(b);
 }
@@ -238,10 +240,54 @@ static enum osa_code read_key(const char *path, char **ret_key, struct osa_error
     return OSA_OK;
 }
 
+static enum osa_code find_server(struct boxlite *b, const struct boxlite_config *config,
+                                 struct osa_error *err)
+{
+    char *key = NULL;
+    enum osa_code code = read_key(config->key_file, &key, err);
+    if (code == OSA_OK) {
+        const struct http_config http = { .url = config->url, .token = key };
+        code = http_client_new(b->loop, &http, &b->api.http, err);
+        if (code != OSA_OK)
+            (void)osa_wrap(err, "--boxlite-url");
+    }
+    if (key != NULL)
+        osa_wipe(key, strlen(key));
+    free(key);
+    return code;
+}
+
+static int open_socket(void *ctx, int domain, int type, int protocol)
+{
+    return server_socket(ctx, domain, type, protocol);
+}
+
+static enum osa_code open_server(struct boxlite *b, const struct boxlite_config *config,
+                                 struct osa_error *err)
+{
+    OSA_AUTO(osa_free) char *home = NULL;
+    if (asprintf(&home, "%s/boxlite", config->state_dir) < 0)
+        abort();
+    const struct server_config server = {
+        .program = config->serve, .home = home, .user = config->serve_user, .env = config->serve_env
+    };
+    enum osa_code code = server_open(b->loop, &server, &b->server, err);
+    if (code != OSA_OK)
+        return code;
+    if (server_is_apart(b->server))
+        code = channel_hub_open(b->loop, b->server, &b->hub, err);
+    if (code != OSA_OK)
+        return code;
+    const struct http_config http = { .url = server_url(b->server),
+                                      .token = server_key(b->server),
+                                      .open_socket = open_socket,
+                                      .ctx = b->server };
+    return http_client_new(b->loop, &http, &b->api.http, err);
+}
+
 enum osa_code boxlite_backend_open(struct osa_loop *loop, const struct boxlite_config *config,
                                    struct backend **ret, struct osa_error *err)
 {
-    char *key = NULL;
     struct boxlite *b = calloc(1, sizeof(*b));
     if (b == NULL)
         return osa_fail_errno(err, ENOMEM, "boxlite backend");
@@ -255,16 +301,7 @@ enum osa_code boxlite_backend_open(struct osa_loop *loop, const struct boxlite_c
     if (b->image == NULL)
         code = osa_fail_errno(err, ENOMEM, "boxlite backend");
     if (code == OSA_OK)
-        code = read_key(config->key_file, &key, err);
-    if (code == OSA_OK) {
-        const struct http_config http = { .url = config->url, .token = key };
-        code = http_client_new(loop, &http, &b->api.http, err);
-        if (code != OSA_OK)
-            (void)osa_wrap(err, "--boxlite-url");
-    }
-    if (key != NULL)
-        osa_wipe(key, strlen(key));
-    free(key);
+        code = config->serve != NULL ? open_server(b, config, err) : find_server(b, config, err);
     if (code != OSA_OK) {
         close_op(&b->base);
         return code;

@@ -79,15 +79,24 @@ static enum osa_code write_image(struct osa_json *json, const struct boxlite *b,
     return api_json_text(json, image) ? OSA_OK : not_text(err, "spec.image");
 }
 
-/* No card at all: neither neighbours nor the host can be reached, DNS included. */
-static void write_no_network(struct osa_json *json)
+/*
+ * No card at all: neither neighbours nor the host can be reached, DNS included. Where the server has
+ * a namespace to itself, there is one for the helper's channel: what it reaches is that namespace.
+ */
+static void write_network(struct osa_json *json, bool channel)
 {
     osa_json_key(json, "network");
     osa_json_open(json, '{');
     osa_json_key(json, "outbound");
     osa_json_open(json, '{');
     osa_json_key(json, "mode");
-    osa_json_text(json, "disabled");
+    osa_json_text(json, channel ? "enabled" : "disabled");
+    if (channel) {
+        osa_json_key(json, "allow_net");
+        osa_json_open(json, '[');
+        osa_json_text(json, BOX_HOST_ALIAS);
+        osa_json_close(json, ']');
+    }
     osa_json_close(json, '}');
     osa_json_close(json, '}');
 }
@@ -163,7 +172,7 @@ enum osa_code box_spec_write(const struct boxlite *b, const struct sandbox_spec 
     if (code != OSA_OK)
         return code;
     write_main_command(&json);
-    write_no_network(&json);
+    write_network(&json, helper && b->hub != NULL);
     if (helper && b->api.capabilities)
         write_capabilities(&json);
     const char *user = helper ? "0:0" : spec->user;

@@ -10,6 +10,9 @@
  * struct boxlite_config - Choices of the agent; borrowed for the call
  * @url:       of the server: "http://localhost:8100"
  * @key_file:  file with the API key on its first line; NULL: none is sent
+ * @serve:     path of `boxlite`: its server is started here, and @url and @key_file mean nothing;
+ *             NULL: the server is somebody else's
+ * @serve_user, @serve_env: as in struct server_config
  * @image:     image of a sandbox that names none
  * @state_dir: of the agent: boxes are named after it, so that the next agent with the same one finds
  *             and deletes those that a crash left behind
@@ -21,6 +24,9 @@
 struct boxlite_config {
     const char *url;
     const char *key_file;
+    const char *serve;
+    const char *serve_user;
+    const char *const *serve_env;
     const char *image;
     const char *state_dir;
     bool wanted;

@@ -99,6 +99,7 @@ void helper_free(struct helper *helper)
         return;
     osa_timer_disarm(&helper->timer);
     osa_timer_disarm(&helper->poke);
+    helper_tcp_close(helper);
     http_cancel(helper->call);
     websocket_free(helper->ws);
     link_done(&helper->link);
@@ -144,6 +145,7 @@ static void take_hello(struct helper *helper, const struct link_frame *frame)
         return;
     }
     link_resume(&helper->link); /* not before: the shell might have read what came early */
+    helper_tcp_offer(helper);
     osa_buf_init(&body, LINK_LINE_MAX);
     guest_write_resources(&body, &limits);
     (void)osa_buf_add(&body, helper->spec.data, helper->spec.len);
@@ -249,6 +251,10 @@ static void push(struct helper *helper)
 static void on_text(struct link *link, const char *text, size_t len)
 {
     struct helper *helper = OSA_CONTAINER_OF(link, struct helper, link);
+    if (helper_tcp_is_open(helper)) {
+        helper_tcp_send(helper, text, len);
+        return;
+    }
     if (!osa_buf_add(&helper->out, text, len))
         abort(); /* without memory; the link bounds what is under way */
     push(helper);
@@ -279,7 +285,7 @@ static void on_opened(struct websocket_events *events)
     struct helper *helper = helper_of(events);
     helper->attached = true;
     helper->attached_ns = osa_now_ns();
-    if (helper->state >= HELPER_CREATING)
+    if (helper->state >= HELPER_CREATING && !helper_tcp_is_open(helper))
         link_resume(&helper->link);
 }
 
@@ -342,7 +348,7 @@ static void on_message(struct websocket_events *events, bool text, const void *d
                 OSA_S("said", helper->said.data));
     } else if (helper->state == HELPER_ASKED)
         take_shell(helper, bytes + 1, len - 1);
-    else
+    else if (!helper_tcp_is_open(helper))
         link_feed(&helper->link, bytes + 1, len - 1);
 }
 
@@ -353,7 +359,8 @@ static void on_closed(struct websocket_events *events, const struct http_reply *
     bool lasted = helper->attached && osa_now_ns() - helper->attached_ns > LAST_RETRY_NS;
     helper->ws = NULL;
     helper->attached = false;
-    link_pause(&helper->link);
+    if (!helper_tcp_is_open(helper))
+        link_pause(&helper->link);
     osa_buf_reset(&helper->out);
     if (helper->state == HELPER_GONE)
         return;
@@ -406,7 +413,7 @@ static void on_timer(struct osa_timer *timer)
 static void on_poke(struct osa_timer *timer)
 {
     struct helper *helper = OSA_CONTAINER_OF(timer, struct helper, poke);
-    if (helper->attached && helper->state >= HELPER_CREATING)
+    if ((helper->attached || helper_tcp_is_open(helper)) && helper->state >= HELPER_CREATING)
         link_poke(&helper->link);
     osa_timer_arm(helper->box->backend->loop, &helper->poke, osa_deadline_after(POKE_NS));
 }
@@ -473,6 +480,8 @@ struct helper *helper_begin(struct box *box, struct osa_buf *spec)
     conduits_init(&helper->conduits, box->backend->loop, &helper->link);
     osa_buf_init(&helper->said, SAID_MAX);
     osa_buf_init(&helper->out, SIZE_MAX / 2);
+    osa_buf_init(&helper->tcp_out, SIZE_MAX / 2);
+    helper->tcp.fd = -1;
     helper->timer.fire = on_timer;
     helper->poke.fire = on_poke;
     osa_timer_arm(box->backend->loop, &helper->timer, osa_deadline_after(BEGIN_NS));

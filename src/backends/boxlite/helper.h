@@ -51,6 +51,9 @@ struct helper {
     struct osa_buf spec; /* of the sandbox, as the helper wants it */
     struct osa_buf out;  /* text that the WebSocket has not taken */
     struct osa_timer poke;
+    struct channel_guest channel; /* while it may come by TCP */
+    struct osa_source tcp;        /* fd owned; -1: the exec serves */
+    struct osa_buf tcp_out;
     uint64_t next_key;
     struct helper_request *requests; /* uthash by key */
     struct guest_process *processes; /* uthash by key */
@@ -94,6 +97,20 @@ void helper_send(struct helper *helper, enum guest_message type, uint64_t key,
 /** helper_ask() - A frame that is answered; its body is freed */
 void helper_ask(struct helper *helper, enum guest_message type, struct osa_buf *body,
                 const struct helper_answer *answer);
+
+/* ---- helper_tcp.c ---- */
+
+/** helper_tcp_offer() - Tell the helper where it may connect to, if it may */
+void helper_tcp_offer(struct helper *helper);
+
+/** helper_tcp_is_open() - Has it connected? */
+bool helper_tcp_is_open(const struct helper *helper);
+
+/** helper_tcp_send() - Text of the link, while it is open */
+void helper_tcp_send(struct helper *helper, const char *text, size_t len);
+
+/** helper_tcp_close() - For good */
+void helper_tcp_close(struct helper *helper);
 
 /* ---- helper_answer.c ---- */
 

@@ -4,6 +4,8 @@
 
 #include "backends/backend.h"
 #include "backends/boxlite/api.h"
+#include "backends/boxlite/channel.h"
+#include "backends/boxlite/server.h"
 #include "base/clock.h"
 #include "base/loop.h"
 #include "guest/messages.h"
@@ -17,6 +19,9 @@
 /* What a machine has beyond the workload's memory: its kernel, the guest agent, the helper. */
 #define BOX_MEMORY_OVERHEAD (128ull << 20)
 
+/* The server's host, as every box with a network card knows it. */
+#define BOX_HOST_ALIAS "192.168.127.254"
+
 struct box;
 struct box_process;
 
@@ -27,8 +32,10 @@ struct boxlite {
     struct osa_loop *loop; /* borrowed */
     struct api api;
     struct backend_info info;
-    struct box *boxes; /* utlist */
-    char *image;       /* owned */
+    struct box *boxes;       /* utlist */
+    char *image;             /* owned */
+    struct server *server;   /* owned; NULL: somebody else's */
+    struct channel_hub *hub; /* owned; NULL: helpers have their exec alone */
     char name_prefix[BOX_NAME_PREFIX_SIZE];
     int64_t start_timeout_ns;
     enum probe_step step;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define FIRST_DELAY_NS (500 * OSA_NS_PER_MS)
+#define YOUNG_DELAY_NS (100 * OSA_NS_PER_MS)
 #define LAST_DELAY_NS (30 * OSA_NS_PER_SEC)
 #define LOOK_NS (5 * OSA_NS_PER_SEC)
 #define SLOT_MAX 128
@@ -35,6 +36,10 @@ static void drop_orphans(struct boxlite *b)
 
 static void fail(struct boxlite *b, const char *why)
 {
+    if (b->server != NULL && server_is_young(b->server) && !b->info.available) {
+        osa_timer_arm(b->loop, &b->probe_timer, osa_deadline_after(YOUNG_DELAY_NS));
+        return;
+    }
     if (!b->probed || b->info.available || strcmp(why, b->info.reason) != 0)
         osa_log(b->wanted ? OSA_LOG_WARN : OSA_LOG_DEBUG, "boxlite",
                 "no BoxLite server; asked again later", OSA_S("url", b->info.server_url),
