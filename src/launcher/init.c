@@ -312,6 +312,18 @@ static void send_done(const struct init *init, uint64_t key, int sys_errno)
 }
 
 /*
+ * Somebody starts while a tree is dying: "nobody is left" would not come before the newcomer's end. The
+ * agent then looks itself for what is left of the tree.
+ */
+static void give_kill_up(struct init *init)
+{
+    if (!init->kill_all)
+        return;
+    init->kill_all = false;
+    send_done(init, init->kill_key, EBUSY);
+}
+
+/*
  * kill(-1) reaches all of the namespace but pid 1 in one go: no fork slips through, kill(2). But not
  * where keepers stand for other trees, or copiers are at work.
  */
@@ -374,7 +386,7 @@ static void handle_copy(struct init *init, const struct wire_packet *packet)
         report_failed(init->sock, key, &report);
         return;
     }
-    if (init->kill_all || !pid_table_reserve(&init->children)) { /* it would be killed, too */
+    if (!pid_table_reserve(&init->children)) {
         report = (struct start_report){ .stage = LAUNCH_STAGE_FORK, .sys_errno = EAGAIN };
         report_failed(init->sock, key, &report);
         return;
@@ -396,6 +408,8 @@ static void handle_packet(struct init *init)
         return;
     if (rc <= 0)
         end(init, has_children() ? 1 : 0);
+    if (packet.head.type == LAUNCHER_SPAWN || packet.head.type == LAUNCHER_COPY)
+        give_kill_up(init);
     switch ((enum launcher_type)packet.head.type) {
     case LAUNCHER_SPAWN:
         handle_spawn(init, &packet);

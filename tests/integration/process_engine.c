@@ -366,9 +366,8 @@ static void trees_are_killed_apart(void **state)
     launch(&box, &first, &spec);
     spec.id = "p-second";
     launch(&box, &second, &spec);
-    for (unsigned tries = 0; (first.out.len == 0 || second.out.len == 0) && tries < 100; tries++)
+    for (unsigned tries = 0; count_naps() < 6 && tries < 3000; tries++)
         run_for_ms(20);
-    run_for_ms(100);
     assert_int_equal(count_naps(), 6);
     kill_tree_and_wait(&second);
     assert_true(until(&second.exited));
@@ -382,6 +381,47 @@ static void trees_are_killed_apart(void **state)
     kill_tree_and_wait(&first); /* again: nothing to do */
     seen_done(&first);
     seen_done(&second);
+    box_close(&box);
+}
+
+static void on_first_killed(void *ctx, const struct osa_error *error)
+{
+    assert_null(error);
+    *(bool *)ctx = true;
+}
+
+/* Nothing that starts while a tree dies is taken along, and neither keeps the other from its answer. */
+static void starts_while_another_tree_dies(void **state)
+{
+    (void)state;
+    struct box box;
+    box_open(&box);
+    for (unsigned i = 0; i < 20; i++) {
+        struct seen first;
+        struct seen second;
+        struct osa_error err;
+        char ids[2][16];
+        bool killed = false;
+        struct process_spec spec = shell("exec sleep 1000");
+        (void)snprintf(ids[0], sizeof(ids[0]), "p-%u-first", i);
+        (void)snprintf(ids[1], sizeof(ids[1]), "p-%u-second", i);
+        spec.id = ids[0];
+        launch(&box, &first, &spec);
+        ops()->kill_tree(first.process, on_first_killed, &killed);
+        spec.id = ids[1];
+        launch(&box, &second, &spec);
+        if (second.process == NULL)
+            fail_msg("spawn %u: %s", i, second.error.text);
+        assert_true(until(&killed));
+        assert_true(until(&first.exited));
+        assert_false(box.lost);
+        assert_int_equal(ops()->signal(second.process, 0, SIGNAL_PROCESS, &err), OSA_OK);
+        kill_tree_and_wait(&second);
+        assert_true(until(&second.exited));
+        seen_done(&first);
+        seen_done(&second);
+    }
+    assert_false(box.lost);
     box_close(&box);
 }
 
@@ -598,6 +638,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(signals_reach_process_group_and_tree),
         cmocka_unit_test(signal_zero_probes_and_wrong_ones_are_refused),
         cmocka_unit_test(trees_are_killed_apart),
+        cmocka_unit_test(starts_while_another_tree_dies),
         cmocka_unit_test(exit_is_told_while_a_child_holds_the_output),
         cmocka_unit_test(destroy_ends_everything_and_reports_it),
         cmocka_unit_test(rlimits_are_set_and_cores_stay_off),

@@ -46,7 +46,11 @@ pid_t pidfd_pid(int pidfd)
     return at == NULL ? -1 : (pid_t)strtol(at + 5, NULL, 10);
 }
 
-/* One pass over the tree of a process. Return: members seen; -1 when its root cannot be named any more. */
+/*
+ * One pass over the tree of a process. Who hangs on init itself is told from others by their keepers and
+ * copiers, so not while one of these starts, whose pid is not known yet.
+ * Return: members seen; -1 when its root cannot be named any more; -EAGAIN: later.
+ */
 static int sweep_tree(const struct process *p, int signo)
 {
     struct sandbox *s = p->sandbox;
@@ -60,7 +64,11 @@ static int sweep_tree(const struct process *p, int signo)
     if (init <= 0 || others == NULL)
         return -1;
     size_t count = copy_pids(s, others);
+    if (count < copy_count(s))
+        return -EAGAIN;
     for (struct process *other = s->processes; other != NULL; other = other->hh.next) {
+        if (other->state == PROCESS_STARTING)
+            return -EAGAIN;
         pid_t keeper = other->keeper_pidfd >= 0 ? pidfd_pid(other->keeper_pidfd) : -1;
         if (keeper > 0)
             others[count++] = keeper;
@@ -121,6 +129,9 @@ enum osa_code signal_op(struct backend_process *base, int signo, enum signal_sco
             return OSA_OK;
         if (seen == -1 || seen == 0)
             return osa_fail(err, OSA_NOT_FOUND, 0, "the process has exited");
+        if (seen == -EAGAIN)
+            return osa_fail(err, OSA_UNAVAILABLE, 0,
+                            "something else starts in the sandbox at this moment; try again");
         return osa_fail_errno(err, -seen, "/proc");
     }
     }
@@ -192,6 +203,8 @@ void control_on_done(struct process *p, int sys_errno)
 {
     if (p->killers == NULL)
         return;
+    if (p->sandbox != NULL && p->sandbox->state == SANDBOX_READY)
+        osa_timer_disarm(&p->sandbox->patience); /* init has answered */
     if (sys_errno == 0)
         control_tree_empty(p);
     else
