@@ -80,6 +80,9 @@ static int on_auth_key(ssh_session session, const char *user, struct ssh_key_str
 
 static ssh_channel on_open_session(ssh_session session, void *ctx)
 {
+    const struct io_ssh *connection = ctx;
+    if (connection->channel_count >= IO_SSH_CHANNELS_MAX)
+        return NULL; /* refused */
     ssh_channel handle = ssh_channel_new(session);
     if (handle != NULL)
         (void)io_ssh_channel_new(ctx, handle);
@@ -96,14 +99,14 @@ static int on_message(ssh_session session, ssh_message message, void *ctx)
         return 1;
     const char *host = ssh_message_channel_request_open_destination(message);
     int port = ssh_message_channel_request_open_destination_port(message);
+    if (connection->channel_count >= IO_SSH_CHANNELS_MAX ||
+        !connection->events->may_forward(connection->events, host, port))
+        return 1;
     ssh_channel handle = ssh_message_channel_request_open_reply_accept(message);
     if (handle == NULL)
         return 1;
-    struct io_ssh_channel *channel = io_ssh_channel_new(connection, handle);
-    if (!connection->events->forward(connection->events, channel, host, port)) {
-        (void)ssh_channel_close(handle);
-        channel->finished = true;
-    }
+    connection->events->forward(connection->events, io_ssh_channel_new(connection, handle), host,
+                                port);
     return 0;
 }
 

@@ -22,6 +22,9 @@ struct io_ssh_server;
 struct io_ssh;
 struct io_ssh_channel;
 
+#define IO_SSH_READ_ONLY "OPENSHELL_MAIN_READ_ONLY"
+#define IO_SSH_CHANNELS_MAX 128 /* of one connection; more are refused */
+
 enum io_ssh_want { IO_SSH_EXEC, IO_SSH_SHELL, IO_SSH_SUBSYSTEM };
 
 /**
@@ -29,6 +32,7 @@ enum io_ssh_want { IO_SSH_EXEC, IO_SSH_SHELL, IO_SSH_SUBSYSTEM };
  * @text: command line, or name of the subsystem; "" with IO_SSH_SHELL
  * @term: value of TERM, "" when the client named none; NULL without a terminal
  * @rows, @columns: of the terminal, at least 1
+ * @read_only: the client has set IO_SSH_READ_ONLY to 1 in its environment
  */
 struct io_ssh_request {
     enum io_ssh_want want;
@@ -36,19 +40,22 @@ struct io_ssh_request {
     const char *term;
     uint16_t rows;
     uint16_t columns;
+    bool read_only;
 };
 
 /**
  * struct io_ssh_events - Of a connection; the struct outlives it
  * @start:   a session channel asks for a program; answers inside libssh, so nothing of this header
  *           but io_ssh_attach() may be called. Return: true when it is taken on
- * @forward: the same for a connection to a port of the sandbox
+ * @may_forward: may there be a connection to this port of the sandbox?
+ * @forward: there is to be one; as @start
  * @closed:  last callback: every channel has had its own, and the connection is freed
  */
 struct io_ssh_events {
     bool (*start)(struct io_ssh_events *self, struct io_ssh_channel *channel,
                   const struct io_ssh_request *request);
-    bool (*forward)(struct io_ssh_events *self, struct io_ssh_channel *channel, const char *host,
+    bool (*may_forward)(struct io_ssh_events *self, const char *host, int port);
+    void (*forward)(struct io_ssh_events *self, struct io_ssh_channel *channel, const char *host,
                     int port);
     void (*closed)(struct io_ssh_events *self);
 };

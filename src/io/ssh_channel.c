@@ -49,7 +49,9 @@ static void on_signal(ssh_session session, ssh_channel handle, const char *signa
     struct io_ssh_channel *channel = ctx;
     (void)session;
     (void)handle;
-    (void)snprintf(channel->signal, sizeof(channel->signal), "%s", signal);
+    if (channel->signal_count < SIGNALS_KEPT)
+        (void)snprintf(channel->signals[channel->signal_count++], sizeof(channel->signals[0]), "%s",
+                       signal);
 }
 
 static int on_pty(ssh_session session, ssh_channel handle, const char *term, int width, int height,
@@ -81,15 +83,15 @@ static int on_resize(ssh_session session, ssh_channel handle, int width, int hei
     return 0;
 }
 
-/* Said yes to and ignored: the environment of sessions is the sandbox's, as with OpenShell's own. */
+/* Said yes to, and but for one ignored: the environment of sessions is the sandbox's, as with OpenShell's own. */
 static int on_env(ssh_session session, ssh_channel handle, const char *name, const char *value,
                   void *ctx)
 {
+    struct io_ssh_channel *channel = ctx;
     (void)session;
     (void)handle;
-    (void)name;
-    (void)value;
-    (void)ctx;
+    if (strcmp(name, IO_SSH_READ_ONLY) == 0)
+        channel->read_only = strcmp(value, "1") == 0;
     return 0;
 }
 
@@ -102,6 +104,7 @@ static int start(struct io_ssh_channel *channel, enum io_ssh_want want, const ch
         .term = channel->has_term ? channel->term : NULL,
         .rows = channel->rows,
         .columns = channel->columns,
+        .read_only = channel->read_only,
     };
     if (channel->events != NULL) /* one program for each channel: RFC 4254, 6.5 */
         return -1;
@@ -165,6 +168,7 @@ struct io_ssh_channel *io_ssh_channel_new(struct io_ssh *connection, ssh_channel
     ssh_callbacks_init(&channel->callbacks);
     (void)ssh_set_channel_callbacks(handle, &channel->callbacks);
     DL_APPEND(connection->channels, channel);
+    connection->channel_count++;
     return channel;
 }
 
@@ -173,6 +177,7 @@ struct io_ssh_channel *io_ssh_channel_new(struct io_ssh *connection, ssh_channel
 static void forget(struct io_ssh_channel *channel)
 {
     DL_DELETE(channel->connection->channels, channel);
+    channel->connection->channel_count--;
     (void)ssh_remove_channel_callbacks(channel->handle, &channel->callbacks);
     ssh_channel_free(channel->handle);
     free(channel);
@@ -188,14 +193,14 @@ void io_ssh_channel_deliver(struct io_ssh_channel *channel)
     if (events != NULL && !channel->finished && !channel->gone) {
         if (size)
             events->resized(events, channel->rows, channel->columns);
-        if (channel->signal[0] != '\0')
-            events->signalled(events, channel->signal);
+        for (unsigned i = 0; i < channel->signal_count; i++)
+            events->signalled(events, channel->signals[i]);
         if (input)
             events->readable(events);
         if (output)
             events->writable(events);
     }
-    channel->signal[0] = '\0';
+    channel->signal_count = 0;
     if (!channel->gone)
         return;
     channel->events = NULL;

@@ -8,6 +8,8 @@
 #include <libssh/libssh.h>
 #include <libssh/server.h>
 
+#define SIGNALS_KEPT 8 /* between two deliveries; what comes on top is lost */
+
 /**
  * struct io_ssh_channel - Owned by its connection
  * @events: NULL until somebody has attached
@@ -24,7 +26,9 @@ struct io_ssh_channel {
     bool has_term;
     uint16_t rows;
     uint16_t columns;
-    char signal[32];
+    char signals[SIGNALS_KEPT][16];
+    unsigned signal_count;
+    bool read_only;
     bool dirty_input;
     bool dirty_output;
     bool dirty_size;
@@ -44,6 +48,7 @@ struct io_ssh {
     struct ssh_server_callbacks_struct callbacks;
     struct io_ssh_events *events;
     struct io_ssh_channel *channels;
+    unsigned channel_count;
     bool keyed; /* the key exchange is over */
     bool closing;
 };

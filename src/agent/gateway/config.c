@@ -69,7 +69,7 @@ static const struct osa_option general[] = {
       .value = "LEVEL",
       .help = "Least important lines on standard error: error, warn, info, debug, trace" },
     TEXT("ssh-socket-path", "OPENSHELL_SSH_SOCKET_PATH", ssh_socket, "PATH",
-         "Taken for compatibility: SSH is served inside relays and needs no socket"),
+         "Serve SSH there too, beside relays; @NAME is an abstract one"),
     FILE_NAME("inference-routes", "OPENSHELL_INFERENCE_ROUTES", inference_routes,
               "Taken for compatibility"),
     { .flag = "health-check",

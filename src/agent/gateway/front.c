@@ -177,6 +177,8 @@ static enum osa_code prepare(struct program *program, struct osa_error *err)
         return code;
     gateway->main_exit.exited = on_main_exit;
     process_wait(gateway->main, &gateway->main_exit);
+    if ((code = sshd_listen(gateway, err)) != OSA_OK)
+        return code;
     if (gateway->channel != NULL && !gateway->ended) {
         session_start(gateway);
         settings_watch(gateway);
@@ -220,6 +222,7 @@ static void done(struct gateway *gateway)
 {
     /* Cancels what is under way, whose callbacks still find everything there. */
     rpc_channel_free(gateway->channel);
+    sshd_unlisten(gateway);
     sshd_end(gateway);
     session_free(gateway);
     settings_free(gateway);

@@ -28,6 +28,8 @@ struct logs;
 struct exit_report;
 struct io_ssh_server;
 struct ssh_client;
+struct ssh_listener;
+struct ssh_session;
 
 /**
  * struct main_spec - The main process
@@ -73,6 +75,8 @@ struct gateway {
     struct exit_report *report;
     struct io_ssh_server *ssh; /* NULL until somebody comes */
     struct ssh_client *ssh_clients;
+    struct ssh_listener *ssh_listener;
+    struct ssh_session *main_input; /* who types into the main process */
 };
 
 /* ---- channel.c: the connection, and as whom ---- */
@@ -162,6 +166,16 @@ void session_free(struct gateway *gateway);
  */
 void relay_open(struct gateway *gateway, const GATEWAY(RelayOpen) * open,
                 void (*send)(struct gateway *gateway, const GATEWAY(RelayOpenResult) * result));
+
+#define RELAY_LOOPBACK_SIZE 16
+
+/**
+ * relay_loopback() - Which loopback address of the sandbox is meant
+ * @host: an address, maybe in brackets or mapped into IPv6, or localhost; blanks around it
+ * @ret_ip: as backends want it
+ * Return: false for anything else.
+ */
+bool relay_loopback(const char *host, char ret_ip[RELAY_LOOPBACK_SIZE]);
 
 /**
  * relay_connect() - Connect to a loopback port of the sandbox

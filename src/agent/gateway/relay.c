@@ -11,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -223,19 +224,27 @@ static void on_connected(void *ctx, int fd, const struct osa_error *error)
         begin(relay, fd);
 }
 
-/* Return: a loopback address as the backend wants it; NULL for anything else. */
-static const char *loopback(const char *host)
+bool relay_loopback(const char *host, char ret_ip[RELAY_LOOPBACK_SIZE])
 {
-    host += strspn(host, " \t");
-    size_t len = strcspn(host, " \t");
-    if (len == 9 && strncasecmp(host, "localhost", len) == 0)
-        return "127.0.0.1";
-    if (len == 3 && strncmp(host, "::1", len) == 0)
-        return "::1";
-    static char ip[16]; /* of the loop thread; used before the next call */
-    (void)snprintf(ip, sizeof(ip), "%.*s", (int)OSA_MIN(len, sizeof(ip) - 1), host);
+    static const char mapped[] = "::ffff:";
+    char text[64];
     struct in_addr in;
-    return inet_pton(AF_INET, ip, &in) == 1 && ntohl(in.s_addr) >> 24 == 127 ? ip : NULL;
+    struct in6_addr in6;
+    host += strspn(host, " \t[");
+    size_t len = strcspn(host, " \t]");
+    if (len >= sizeof(text))
+        return false;
+    (void)snprintf(text, sizeof(text), "%.*s", (int)len, host);
+    if (strcasecmp(text, "localhost") == 0)
+        (void)snprintf(text, sizeof(text), "127.0.0.1");
+    const char *ip =
+        strncasecmp(text, mapped, sizeof(mapped) - 1) == 0 ? text + sizeof(mapped) - 1 : text;
+    bool good = inet_pton(AF_INET, ip, &in) == 1
+                    ? ntohl(in.s_addr) >> 24 == 127
+                    : inet_pton(AF_INET6, text, &in6) == 1 && IN6_IS_ADDR_LOOPBACK(&in6);
+    if (good)
+        (void)snprintf(ret_ip, RELAY_LOOPBACK_SIZE, "%s", strchr(ip, ':') != NULL ? "::1" : ip);
+    return good;
 }
 
 void relay_connect(struct gateway *gateway, const char *host, uint32_t port, stream_fn done,
@@ -243,9 +252,9 @@ void relay_connect(struct gateway *gateway, const char *host, uint32_t port, str
 {
     struct agent *agent = gateway->program.agent;
     struct osa_error err = { 0 };
-    const char *ip = loopback(host);
+    char ip[RELAY_LOOPBACK_SIZE];
     struct sandbox *sandbox = NULL;
-    if (ip == NULL)
+    if (!relay_loopback(host, ip))
         (void)osa_fail(&err, OSA_INVALID_ARGUMENT, 0,
                        "the host must be a loopback address of the sandbox or localhost");
     else if (port < 1 || port > 65535)

@@ -161,11 +161,15 @@ static void on_connected(void *ctx, int fd, const struct osa_error *error)
     pump(forward);
 }
 
-bool sshd_forward(struct gateway *gateway, struct io_ssh_channel *channel, const char *host,
+bool sshd_may_forward(const struct gateway *gateway, const char *host, int port)
+{
+    char ip[RELAY_LOOPBACK_SIZE];
+    return !gateway->ended && port >= 1 && port <= 65535 && relay_loopback(host, ip);
+}
+
+void sshd_forward(struct gateway *gateway, struct io_ssh_channel *channel, const char *host,
                   int port)
 {
-    if (gateway->ended || port < 1 || port > 65535)
-        return false;
     struct forward *forward = calloc(1, sizeof(*forward));
     if (forward == NULL)
         abort();
@@ -177,5 +181,4 @@ bool sshd_forward(struct gateway *gateway, struct io_ssh_channel *channel, const
         (struct io_ssh_channel_events){ on_moved, on_moved, on_resized, on_signalled, on_closed };
     io_ssh_attach(channel, &forward->events);
     relay_connect(gateway, host, (uint32_t)port, on_connected, forward);
-    return true;
 }

@@ -2,6 +2,7 @@
 #include "agent/service/service_internal.h"
 
 #include "base/signal_name.h"
+#include "base/utf8.h"
 
 #include <string.h>
 
@@ -179,6 +180,32 @@ V1(Sandbox) * sandbox_to_wire(struct osa_arena *arena, const struct sandbox *san
     return wire;
 }
 
+/* Command lines of sessions are bytes; a message's strings are not. */
+static char *text_to_wire(struct osa_arena *arena, const char *text)
+{
+    char *copy = osa_arena_copy(arena, text, strlen(text) + 1);
+    for (char *p = copy; *p != '\0';) {
+        size_t len = osa_utf8_length(p, strlen(p));
+        if (len == 0)
+            *p = '?';
+        p += len > 0 ? len : 1;
+    }
+    return copy;
+}
+
+/* The spec of a process that the agent itself started, which no message asked for. */
+static void own_spec_to_wire(struct osa_arena *arena, const struct process_request *request,
+                             V1(ProcessSpec) * spec)
+{
+    spec->argv = osa_arena_alloc(arena, (request->argc + 1) * sizeof(*spec->argv));
+    for (size_t i = 0; i < request->argc; i++)
+        spec->argv[spec->n_argv++] = text_to_wire(arena, request->argv[i]);
+    spec->cwd = text_to_wire(arena, request->cwd);
+    spec->stdin = request->stdin_open;
+    if (request->tty)
+        spec->tty = V1_NEW(arena, Terminal, TERMINAL);
+}
+
 V1(Process) * process_to_wire(struct osa_arena *arena, const struct process *process)
 {
     V1(Process) *wire = V1_NEW(arena, Process, PROCESS);
@@ -189,6 +216,8 @@ V1(Process) * process_to_wire(struct osa_arena *arena, const struct process *pro
         exited ? V1_ENUM(PROCESS__STATE__STATE_EXITED) : V1_ENUM(PROCESS__STATE__STATE_RUNNING);
     wire->spec = (V1(ProcessSpec) *)spec_to_wire(
         arena, &openshell__agent__v1__process_spec__descriptor, &process->request->wire);
+    if (process->request->wire.data == NULL && wire->spec != NULL)
+        own_spec_to_wire(arena, process->request, wire->spec);
     wire->started_at = timestamp_to_wire(arena, process->started_wall_ns);
     wire->exit = exited ? exit_to_wire(arena, &process->exit) : NULL;
     wire->effective_resources = resources_to_wire(arena, &process->limits);
