@@ -90,10 +90,47 @@ class Sandbox:
         self.token = f"e30.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.signature"
 
 
+class Faults(grpc.ServerInterceptor):
+    """Methods that do something else: double.faults[NAME] is called with the context, once for each call."""
+
+    def __init__(self, faults):
+        self.faults = faults
+
+    def intercept_service(self, continuation, details):
+        handler = continuation(details)
+        fault = self.faults.get(details.method.rsplit("/", 1)[-1])
+        if fault is None or handler is None:
+            return handler
+        if handler.response_streaming:
+            def stream(_, context):
+                fault(context)
+                yield from ()
+            return handler._replace(**{
+                "stream_stream" if handler.request_streaming else "unary_stream": stream})
+
+        def single(_, context):
+            return fault(context)
+        return handler._replace(**{
+            "stream_unary" if handler.request_streaming else "unary_unary": single})
+
+
+def hang(context):
+    """Answer nothing for as long as the caller waits."""
+    gone = threading.Event()
+    if context.add_callback(gone.set):
+        gone.wait(harness.PATIENCE_S)
+    context.abort(Code.UNAVAILABLE, "hung")
+
+
+def refuse(code, text="refused by the test"):
+    return lambda context: context.abort(code, text)
+
+
 class Double(OpenShellServicer):
     """The gateway: its service for sandboxes, and its client of the driver."""
 
     def __init__(self):
+        self.faults = {}
         self.sandboxes = {}
         self.relays = {}
         self.broken = []
@@ -104,7 +141,7 @@ class Double(OpenShellServicer):
         self.serve()
 
     def serve(self):
-        self.server = grpc.server(futures.ThreadPoolExecutor(64))
+        self.server = grpc.server(futures.ThreadPoolExecutor(64), interceptors=[Faults(self.faults)])
         add_OpenShellServicer_to_server(self, self.server)
         self.server.add_insecure_port(f"127.0.0.1:{self.port}")
         self.server.start()

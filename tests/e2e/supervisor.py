@@ -73,6 +73,11 @@ class WithDouble(unittest.TestCase):
     def tearDown(self):
         self.assertEqual(self.double.broken, [])
 
+    def temporary(self):
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="osa-sup-"))
+        self.addCleanup(shutil.rmtree, folder)
+        return folder
+
     def start(self, sandbox, *command, **options):
         supervisor = Supervisor(self.double, sandbox, *(command or ("/bin/sleep", "1000")),
                                 **options)
@@ -183,8 +188,7 @@ class DebugRpc(WithDouble):
     """debug-rpc: exit statuses and lines that scripts depend on."""
 
     def run_command(self, *arguments, **environment):
-        folder = pathlib.Path(tempfile.mkdtemp(prefix="osa-sup-"))
-        self.addCleanup(shutil.rmtree, folder)
+        folder = self.temporary()
         (folder / "openshell-sandbox").symlink_to(harness.BIN / "openshell-agent")
         done = subprocess.run([folder / "openshell-sandbox", "debug-rpc", *arguments],
                               capture_output=True, text=True, timeout=harness.PATIENCE_S,
@@ -227,8 +231,7 @@ class DebugRpc(WithDouble):
 
     def test_tokens(self):
         token = jwt(sub="spiffe://openshell/sandbox/x", sandbox_id="x", iss="gw", exp=12)
-        folder = pathlib.Path(tempfile.mkdtemp(prefix="osa-sup-"))
-        self.addCleanup(shutil.rmtree, folder)
+        folder = self.temporary()
         (folder / "token").write_text(f"  {token}\n")
         digest = hashlib.sha256(token.encode()).hexdigest()[:16]
         code, out, _ = self.run_command("show-token",
@@ -340,8 +343,7 @@ class Runs(WithDouble):
                          [number % 7 for number in range(RUNS)])
 
     def test_with_a_policy_file(self):
-        folder = pathlib.Path(tempfile.mkdtemp(prefix="osa-sup-"))
-        self.addCleanup(shutil.rmtree, folder)
+        folder = self.temporary()
         (folder / "policy.yaml").write_text(POLICY)
         (folder / "policy.rego").write_text("package openshell\n")
 

@@ -88,6 +88,21 @@ struct gateway {
  */
 OSA_MUST_CHECK enum osa_code gateway_connect(struct gateway *gateway, struct osa_error *err);
 
+/** gateway_by_account() - Does a Kubernetes service account say who we are? */
+bool gateway_by_account(const struct gateway_config *config);
+
+/** gateway_worth_retrying() - Is a call that failed so worth another attempt? */
+bool gateway_worth_retrying(enum osa_code code);
+
+/**
+ * gateway_call() - A unary call at the start: five attempts in some 15 s, running the loop
+ * A signal to end gives up. @ret_reply: returned (free with protobuf_c_message_free_unpacked)
+ */
+OSA_MUST_CHECK enum osa_code gateway_call(struct gateway *gateway, const char *path,
+                                          const ProtobufCMessage *request,
+                                          const ProtobufCMessageDescriptor *response,
+                                          ProtobufCMessage **ret_reply, struct osa_error *err);
+
 /* ---- workload.c: what runs, and in which environment ---- */
 
 /** workload_main_spec() - Which main process? INVALID_ARGUMENT names the variable */
@@ -144,7 +159,7 @@ void providers_free(struct gateway *gateway);
 
 /* ---- tokens.c: a token before the last one expires ---- */
 
-/** tokens_issue() - Exchange the service account's token, which the channel has, for the sandbox's */
+/** tokens_issue() - Exchange the service account's token for the sandbox's */
 OSA_MUST_CHECK enum osa_code tokens_issue(struct gateway *gateway, struct osa_error *err);
 /** tokens_watch() - Have the token renewed from now on, when four fifths of its time have passed */
 void tokens_watch(struct gateway *gateway);

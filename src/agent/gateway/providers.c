@@ -18,13 +18,15 @@ typedef GATEWAY(GetSandboxProviderEnvironmentResponse) Reply;
 typedef GATEWAY(StaticCredentialBinding) Binding;
 
 /**
- * struct providers - @failed: the last answer was none; the next look at the configuration asks again
+ * struct providers - @revision: of the last answer, whether it could be used or not
+ * @failed: the last call had no answer; the next look at the configuration asks again
  */
 struct providers {
     struct gateway *gateway;
     struct provider_env *env;
     struct rpc_client_call *call;
     struct rpc_client_events events;
+    uint64_t revision;
     bool failed;
 };
 
@@ -133,7 +135,8 @@ static void on_message(struct rpc_client_events *events, const ProtobufCMessage 
         osa_log(OSA_LOG_INFO, "gateway", "environment of providers",
                 OSA_U("revision", reply->provider_env_revision),
                 OSA_U("variables", provider_env_count(providers->env)));
-    providers->failed = false; /* asking again would give the same */
+    providers->revision = reply->provider_env_revision;
+    providers->failed = false;
     for (size_t i = 0; i < reply->n_environment; i++)
         osa_wipe(reply->environment[i]->value, strlen(reply->environment[i]->value));
 }
@@ -194,8 +197,7 @@ void providers_wait(struct gateway *gateway)
 void providers_changed(struct gateway *gateway, uint64_t revision)
 {
     struct providers *providers = gateway->providers;
-    if (providers->call == NULL &&
-        (providers->failed || revision != provider_env_revision(providers->env)))
+    if (providers->call == NULL && (providers->failed || revision != providers->revision))
         ask(providers);
 }
 

@@ -14,10 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ATTEMPTS 5
 #define CALL_NS (10 * OSA_NS_PER_SEC)
-#define FIRST_WAIT_NS OSA_NS_PER_SEC
-#define MAX_WAIT_NS (4 * OSA_NS_PER_SEC)
 #define HASH_BYTES 256
 
 typedef Openshell__Sandbox__V1__GetSandboxConfigRequest ConfigRequest;
@@ -65,51 +62,18 @@ static void remember(struct settings *settings, const Config *config)
 
 /* ---- the start ---- */
 
-static bool is_worth_retrying(enum osa_code code)
-{
-    return code == OSA_UNAVAILABLE || code == OSA_DEADLINE_EXCEEDED ||
-           code == OSA_RESOURCE_EXHAUSTED || code == OSA_ABORTED || code == OSA_INTERNAL ||
-           code == OSA_UNKNOWN;
-}
-
-static void on_waited(struct osa_timer *timer)
-{
-    (void)timer; /* the loop has run, which is all there was to wait for */
-}
-
-static void wait_ns(struct gateway *gateway, int64_t ns)
-{
-    struct osa_timer timer = { .fire = on_waited };
-    int64_t until = osa_deadline_after(ns);
-    osa_timer_arm(gateway->program.loop, &timer, until);
-    while (osa_now_ns() < until && gateway->program.terms == 0)
-        (void)osa_loop_run_once(gateway->program.loop, until);
-    osa_timer_disarm(&timer);
-}
-
 static enum osa_code ask(struct gateway *gateway, Config **ret, struct osa_error *err)
 {
     ConfigRequest request = OPENSHELL__SANDBOX__V1__GET_SANDBOX_CONFIG_REQUEST__INIT;
     request.sandbox_id = (char *)(uintptr_t)gateway->config->sandbox_id;
     ProtobufCMessage *reply = NULL;
-    enum osa_code code = OSA_OK;
-    int64_t pause_ns = FIRST_WAIT_NS;
-    for (int attempt = 1; attempt <= ATTEMPTS && gateway->program.terms == 0; attempt++) {
-        code = rpc_client_unary(gateway->channel, GATEWAY_METHOD("GetSandboxConfig"), &request.base,
-                                &openshell__sandbox__v1__get_sandbox_config_response__descriptor,
-                                osa_deadline_after(CALL_NS), &reply, err);
-        if (code == OSA_OK) {
-            *ret = (Config *)reply;
-            return OSA_OK;
-        }
-        if (!is_worth_retrying(code) || attempt == ATTEMPTS)
-            break;
-        osa_log_error(OSA_LOG_WARN, "gateway", "the gateway does not answer; tried again", err,
-                      OSA_I("in_ms", pause_ns / OSA_NS_PER_MS));
-        wait_ns(gateway, pause_ns);
-        pause_ns = OSA_MIN(pause_ns * 2, (int64_t)MAX_WAIT_NS);
-    }
-    return osa_wrap(err, "GetSandboxConfig");
+    enum osa_code code =
+        gateway_call(gateway, GATEWAY_METHOD("GetSandboxConfig"), &request.base,
+                     &openshell__sandbox__v1__get_sandbox_config_response__descriptor, &reply, err);
+    if (code != OSA_OK)
+        return osa_wrap(err, "GetSandboxConfig");
+    *ret = (Config *)reply;
+    return OSA_OK;
 }
 
 /* The gateway wants to know the policy of a sandbox that was created without one. Failing is no harm. */
@@ -188,7 +152,7 @@ static void on_ack_done(struct rpc_client_events *events, const struct rpc_statu
         return;
     osa_log_error(OSA_LOG_WARN, "gateway", "the policy's state cannot be reported", &status->error,
                   OSA_U("version", settings->version));
-    settings->acknowledge = is_worth_retrying(status->error.code); /* with the next poll */
+    settings->acknowledge = gateway_worth_retrying(status->error.code); /* with the next poll */
 }
 
 static void acknowledge(struct settings *settings)

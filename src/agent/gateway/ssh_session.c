@@ -99,6 +99,16 @@ static bool all_is_said(struct ssh_session *session)
     return false;
 }
 
+/* What was lost before the client came, it does not miss. */
+static void say_gap(struct ssh_session *session, uint64_t offset, uint64_t bytes)
+{
+    char text[96];
+    int len = snprintf(text, sizeof(text), "openshell: %llu bytes of output are lost to you\r\n",
+                       (unsigned long long)bytes);
+    if (offset > 0)
+        (void)io_ssh_write(session->channel, true, text, (size_t)len);
+}
+
 static void send_output(struct ssh_session *session)
 {
     if (session->notice != NULL && session->channel != NULL && !session->finished)
@@ -111,8 +121,10 @@ static void send_output(struct ssh_session *session)
         enum output_read kind = output_log_read(log, &session->cursor, CHUNK_BYTES, &chunk);
         if (kind == OUTPUT_READ_NOTHING)
             break;
-        if (kind == OUTPUT_READ_GAP)
-            continue; /* of the main process, from before this client */
+        if (kind == OUTPUT_READ_GAP) {
+            say_gap(session, before.offset, chunk.len);
+            continue;
+        }
         size_t sent = io_ssh_write(session->channel, chunk.stream == OUTPUT_STDERR, chunk.data,
                                    (size_t)chunk.len);
         if (sent < chunk.len) {

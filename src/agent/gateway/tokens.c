@@ -21,10 +21,15 @@
 #define NEVER_NS (6 * 3600 * OSA_NS_PER_SEC) /* a token that does not expire, as far as is known */
 #define TOKEN_BYTES 16384
 
+/**
+ * struct tokens - @issuing: the last one was refused, so the service account's is exchanged again
+ * @renewed: by the call that is under way
+ */
 struct tokens {
     struct gateway *gateway;
     struct rpc_client_events events;
     struct osa_timer timer;
+    bool issuing;
     bool renewed;
 };
 
@@ -69,47 +74,97 @@ static void arm(struct tokens *tokens, int64_t ns)
 static void on_message(struct rpc_client_events *events, const ProtobufCMessage *response)
 {
     struct tokens *tokens = OSA_CONTAINER_OF(events, struct tokens, events);
+    const GATEWAY(IssueSandboxTokenResponse) *issued =
+        (const GATEWAY(IssueSandboxTokenResponse) *)response;
     const GATEWAY(RefreshSandboxTokenResponse) *reply =
         (const GATEWAY(RefreshSandboxTokenResponse) *)response;
+    const char *token = tokens->issuing ? issued->token : reply->token;
+    int64_t expires_ms = tokens->issuing ? issued->expires_at_ms : reply->expires_at_ms;
     struct osa_error err = { 0 };
-    if (rpc_channel_set_token(tokens->gateway->channel, reply->token, &err) != OSA_OK) {
+    if (rpc_channel_set_token(tokens->gateway->channel, token, &err) != OSA_OK) {
         osa_log_error(OSA_LOG_WARN, "gateway", "the gateway's new token cannot be used", &err);
         return;
     }
     tokens->renewed = true;
-    tokens->gateway->token_expires_ms = OSA_MAX(reply->expires_at_ms, (int64_t)0);
+    tokens->gateway->token_expires_ms = OSA_MAX(expires_ms, (int64_t)0);
 }
 
 static void on_done(struct rpc_client_events *events, const struct rpc_status *status)
 {
     struct tokens *tokens = OSA_CONTAINER_OF(events, struct tokens, events);
+    const struct gateway_config *config = tokens->gateway->config;
+    bool lost =
+        status->error.code == OSA_UNAUTHENTICATED && !tokens->issuing && gateway_by_account(config);
     if (status->error.code != OSA_OK)
-        osa_log_error(OSA_LOG_WARN, "gateway", "the token cannot be renewed; tried again in 10 s",
+        osa_log_error(OSA_LOG_WARN, "gateway",
+                      lost ? "the token is not valid any more; another one is asked for"
+                           : "the token cannot be renewed; tried again in 10 s",
                       &status->error);
-    arm(tokens, tokens->renewed ? wait_ns(tokens->gateway) : RETRY_NS);
+    tokens->issuing = lost || (tokens->issuing && !tokens->renewed);
+    if (tokens->renewed)
+        arm(tokens, wait_ns(tokens->gateway));
+    else
+        arm(tokens, lost ? 0 : RETRY_NS);
+}
+
+/*
+ * The service account's token, read anew: the kubelet replaces it. Its file's mode is the cluster's
+ * choice (fsGroup makes it readable for the pod's group), so it is not judged.
+ */
+static enum osa_code use_account(const struct gateway *gateway, struct osa_error *err)
+{
+    OSA_AUTO(osa_free) char *text = NULL;
+    size_t len = 0;
+    enum osa_code code = osa_read_file(AT_FDCWD, gateway->config->service_account_file, TOKEN_BYTES,
+                                       &text, &len, err);
+    if (code != OSA_OK)
+        return osa_wrap(err, "service-account-file");
+    while (len > 0 && strchr(" \t\r\n", text[len - 1]) != NULL)
+        text[--len] = '\0';
+    code = rpc_channel_set_token(gateway->channel, text, err);
+    osa_wipe(text, len);
+    return code;
+}
+
+static void call(struct tokens *tokens, const char *path, const ProtobufCMessage *request,
+                 const ProtobufCMessageDescriptor *response)
+{
+    struct rpc_client_call *started =
+        rpc_client_start(tokens->gateway->channel, path, response, osa_deadline_after(CALL_NS),
+                         /* wait_for_ready= */ false, &tokens->events);
+    (void)rpc_client_send(started, request);
+    rpc_client_half_close(started);
 }
 
 static void on_timer(struct osa_timer *timer)
 {
     struct tokens *tokens = OSA_CONTAINER_OF(timer, struct tokens, timer);
-    GATEWAY(RefreshSandboxTokenRequest) request = GATEWAY_INIT(REFRESH_SANDBOX_TOKEN_REQUEST);
+    GATEWAY(RefreshSandboxTokenRequest) refresh = GATEWAY_INIT(REFRESH_SANDBOX_TOKEN_REQUEST);
+    GATEWAY(IssueSandboxTokenRequest) issue = GATEWAY_INIT(ISSUE_SANDBOX_TOKEN_REQUEST);
+    struct osa_error err = { 0 };
     tokens->renewed = false;
-    struct rpc_client_call *call =
-        rpc_client_start(tokens->gateway->channel, GATEWAY_METHOD("RefreshSandboxToken"),
-                         &openshell__v1__refresh_sandbox_token_response__descriptor,
-                         osa_deadline_after(CALL_NS), /* wait_for_ready= */ false, &tokens->events);
-    (void)rpc_client_send(call, &request.base);
-    rpc_client_half_close(call);
+    if (!tokens->issuing) {
+        call(tokens, GATEWAY_METHOD("RefreshSandboxToken"), &refresh.base,
+             &openshell__v1__refresh_sandbox_token_response__descriptor);
+    } else if (use_account(tokens->gateway, &err) == OSA_OK) {
+        call(tokens, GATEWAY_METHOD("IssueSandboxToken"), &issue.base,
+             &openshell__v1__issue_sandbox_token_response__descriptor);
+    } else {
+        osa_log_error(OSA_LOG_WARN, "gateway", "no token can be asked for; tried again in 10 s",
+                      &err);
+        arm(tokens, RETRY_NS);
+    }
 }
 
 enum osa_code tokens_issue(struct gateway *gateway, struct osa_error *err)
 {
     GATEWAY(IssueSandboxTokenRequest) request = GATEWAY_INIT(ISSUE_SANDBOX_TOKEN_REQUEST);
     ProtobufCMessage *reply = NULL;
-    enum osa_code code =
-        rpc_client_unary(gateway->channel, GATEWAY_METHOD("IssueSandboxToken"), &request.base,
-                         &openshell__v1__issue_sandbox_token_response__descriptor,
-                         osa_deadline_after(CALL_NS), &reply, err);
+    enum osa_code code = use_account(gateway, err);
+    if (code != OSA_OK)
+        return code;
+    code = gateway_call(gateway, GATEWAY_METHOD("IssueSandboxToken"), &request.base,
+                        &openshell__v1__issue_sandbox_token_response__descriptor, &reply, err);
     if (code != OSA_OK)
         return osa_wrap(err, "IssueSandboxToken");
     const GATEWAY(IssueSandboxTokenResponse) *issued =
