@@ -64,7 +64,7 @@ static void on_socket(struct osa_source *source, unsigned events)
     if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
         return;
     osa_log(OSA_LOG_WARN, "gateway", "no SSH connection can be accepted; tried again",
-            OSA_S("error", strerror(errno)), OSA_I("in_ms", RETRY_NS / OSA_NS_PER_MS));
+            OSA_S("error", osa_errno_name(errno)), OSA_I("in_ms", RETRY_NS / OSA_NS_PER_MS));
     osa_source_set(source, 0);
     osa_timer_arm(listener->gateway->program.loop, &listener->retry, osa_deadline_after(RETRY_NS));
 }
