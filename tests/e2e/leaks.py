@@ -104,10 +104,10 @@ class Leaks(unittest.TestCase):
         self.stub.Kill(pb.KillRequest(process_id=process, grace={}), timeout=T)
 
     def op_wait_given_up(self):
-        process = self.spawn("/bin/sleep", "1000", timeout={"nanos": 50000000})
+        process = self.spawn("/bin/sleep", "1000")
         with self.assertRaises(grpc.RpcError):
             self.stub.Wait(pb.WaitRequest(process_id=process), timeout=0.01)
-        self.stub.Wait(pb.WaitRequest(process_id=process), timeout=T)
+        self.stub.Kill(pb.KillRequest(process_id=process, grace={}), timeout=T)
 
     def op_spawn_given_up(self):
         call = self.stub.Spawn.future(pb.SpawnRequest(spec=pb.ProcessSpec(
