@@ -14,12 +14,12 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
     foreach(level full rootless)
       add_test(NAME integration.${name}.${level} COMMAND test_integration_${name} ${level})
       set_tests_properties(integration.${name}.${level} PROPERTIES LABELS integration
-        SKIP_RETURN_CODE 77 TIMEOUT 120)
+        SKIP_RETURN_CODE 77 TIMEOUT 300)
     endforeach()
   endforeach()
   add_test(NAME integration.process_limits.delegated COMMAND test_integration_process_limits delegated)
   set_tests_properties(integration.process_limits.delegated PROPERTIES LABELS integration
-    SKIP_RETURN_CODE 77 TIMEOUT 120)
+    SKIP_RETURN_CODE 77 TIMEOUT 300)
   # Races need speed, not sanitizers; scripts/test.sh runs them with the release's programs.
   osa_test(race process_races process_fixture)
   set_tests_properties(race.process_races PROPERTIES TIMEOUT 300)

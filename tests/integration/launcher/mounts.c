@@ -621,6 +621,10 @@ static void test_nothing_left_on_host(void **state)
 static int setup(void **state)
 {
     (void)state;
+    /* A table of its own: shared, so that a leak shows, with nobody else's mounts in it. */
+    assert_int_equal(unshare(CLONE_NEWNS), 0);
+    assert_int_equal(osa_sys_mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    assert_int_equal(osa_sys_mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL), 0);
     mounts_before_len = read_mounts(mounts_before, sizeof(mounts_before));
     (void)snprintf(base, sizeof(base), "/tmp/osa-mounts-XXXXXX");
     assert_non_null(mkdtemp(base));
