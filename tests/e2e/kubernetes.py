@@ -13,30 +13,20 @@ import json
 import os
 import pathlib
 import re
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
 
-from harness import SERVICE, SOURCE, STATIC_BIN, TOOLS, main, need_tool, skip
+import containers
+from containers import PATIENCE_S, PREFIX, podman, run
+from harness import SERVICE, SOURCE, TOOLS, main, need_tool, skip
 
 CHART = SOURCE / "deploy/kubernetes/chart"
 PROFILES = ("restricted", "baseline", "full")
-PATIENCE_S = 120
-HELM, GRPCURL, PODMAN = need_tool("helm"), need_tool("grpcurl"), need_tool("podman")
-PREFIX = "localhost/openshell-test"
-# A Debian that the package's test made; any image would do.
-TREE = TOOLS / "debian-12"
+HELM, GRPCURL = need_tool("helm"), need_tool("grpcurl")
 POD = "agent-pod-0"
-
-def run(*command, check=True, **options):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True,
-                          timeout=PATIENCE_S, **options)
-    if check and done.returncode != 0:
-        raise AssertionError(f"{command}: {done.returncode}\n{done.stdout}{done.stderr}")
-    return done
 
 def render(profile, *settings):
     return run(HELM, "template", "agent", CHART, "--kube-version", "1.31.0", "--set",
@@ -84,25 +74,12 @@ class Pod:
     profile = level = user = None
 
     @classmethod
-    def podman(cls, *arguments, **options):
-        return run(PODMAN, *arguments, **options)
-
-    @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory(prefix="osa-kube-")
         cls.work = pathlib.Path(cls.folder.name)
-        hard = {n: min(4096, resource.getrlimit(l)[1]) for n, l in
-                (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC))}
-        (cls.work / "containers.conf").write_text(
-            '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
-            '[containers]\ndefault_ulimits = [' +
-            ", ".join(f'"{n}={v}:{v}"' for n, v in hard.items()) + "]\n")
-        os.environ["CONTAINERS_CONF"] = str(cls.work / "containers.conf")
-        run(SOURCE / "deploy/images/build.sh", "--tag-prefix", PREFIX, "agent", env={
-            **os.environ, "OSA_STATIC_BIN": str(STATIC_BIN)})
-        if cls.podman("image", "exists", f"{PREFIX}/debian", check=False).returncode != 0:
-            subprocess.run(f"tar -C {TREE} -c . | {PODMAN} import -q - {PREFIX}/debian", shell=True,
-                           check=True, capture_output=True, timeout=PATIENCE_S)
+        containers.configure()
+        containers.build("agent")
+        containers.debian()
         cls.secrets()
         cls.play()
 
@@ -115,7 +92,7 @@ class Pod:
 
     @classmethod
     def volume(cls, name):
-        return pathlib.Path(cls.podman("volume", "inspect", name, "--format",
+        return pathlib.Path(podman("volume", "inspect", name, "--format",
                                        "{{.Mountpoint}}").stdout.strip())
 
     @classmethod
@@ -132,11 +109,11 @@ class Pod:
         text = text[:start] + text[end:]
         cls.yaml = cls.work / "pod.yaml"
         cls.yaml.write_text(text)
-        cls.podman("kube", "play", "--start=false", cls.yaml)
+        podman("kube", "play", "--start=false", cls.yaml)
         cls.fill()
-        cls.podman("pod", "start", POD)
-        infra = cls.podman("pod", "inspect", POD, "--format", "{{.InfraContainerID}}").stdout.strip()
-        cls.address = cls.podman("inspect", infra, "--format",
+        podman("pod", "start", POD)
+        infra = podman("pod", "inspect", POD, "--format", "{{.InfraContainerID}}").stdout.strip()
+        cls.address = podman("inspect", infra, "--format",
                                  "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
                                  ).stdout.strip()
         end = time.monotonic() + PATIENCE_S
@@ -156,16 +133,16 @@ class Pod:
         for name in "program", "run", "tmp":
             os.chown(cls.volume(name), 0, 65532)
             os.chmod(cls.volume(name), 0o2777)
-        cls.podman("run", "--rm", "--network=none", "--read-only", "--cap-drop=all",
+        podman("run", "--rm", "--network=none", "--read-only", "--cap-drop=all",
                    "--user=65532:65532", "-v", "program:/openshell", f"{PREFIX}/agent",
                    "copy-self", "/openshell/")
 
     @classmethod
     def remove(cls):
-        cls.podman("pod", "rm", "-f", "-t", "0", POD, check=False)
+        podman("pod", "rm", "-f", "-t", "0", POD, check=False)
         for name in ("openshell-agent-token", "openshell-agent-tls", "program", "run", "tmp",
                      "agent"):
-            cls.podman("volume", "rm", "-f", name, check=False)
+            podman("volume", "rm", "-f", name, check=False)
 
     @classmethod
     def tearDownClass(cls):
@@ -187,11 +164,11 @@ class Pod:
 
     def ctl(self, *arguments):
         """Inside, over the Unix socket, as `kubectl exec` would."""
-        return self.podman("exec", f"{POD}-agent", "/openshell/openshell-agent", *arguments,
+        return podman("exec", f"{POD}-agent", "/openshell/openshell-agent", *arguments,
                            "--config", "/run/secrets/openshell-agent/config/agent.yaml", check=False)
 
     def logs(self):
-        done = self.podman("logs", f"{POD}-agent", check=False)
+        done = podman("logs", f"{POD}-agent", check=False)
         return done.stdout + done.stderr
 
     def test_1_probes_are_answered_and_nothing_else(self):
@@ -232,8 +209,8 @@ class Pod:
     def test_9_drains_as_prestop_does(self):
         self.assertEqual(self.ctl("drain").stdout, "drained: 0 ended, 0 killed\n", self.logs())
         self.assertIn("NOT_SERVING", self.health())
-        self.podman("stop", "-t", "20", f"{POD}-agent")
-        code = self.podman("inspect", f"{POD}-agent", "--format", "{{.State.ExitCode}}").stdout
+        podman("stop", "-t", "20", f"{POD}-agent")
+        code = podman("inspect", f"{POD}-agent", "--format", "{{.State.ExitCode}}").stdout
         self.assertEqual(code.strip(), "0", self.logs())
 
 class Restricted(Pod, unittest.TestCase):
@@ -252,6 +229,6 @@ if pathlib.Path(sys.prefix).resolve() != (TOOLS / "python").resolve():
     os.execv(python, [python, *sys.argv])
 if os.geteuid() != 0:
     skip("needs root for podman's volumes")
-if not (TREE / "etc/debian_version").exists():
+if not (containers.TREE / "etc/debian_version").exists():
     skip("the Debian tree is missing (tests/e2e/package.py makes it)")
 main()
