@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The egress proxy and what it stands on.
+osa_test(unit base/base64 osa_base)
 osa_test(unit base/mover osa_base)
 osa_test(unit egress/head osa_egress)
 osa_test(unit egress/target osa_egress)
@@ -12,6 +13,7 @@ foreach(name gate decisions credentials http2)
 endforeach()
 target_compile_definitions(test_unit_egress_decisions PRIVATE OSA_TEST_DATA="${CMAKE_CURRENT_SOURCE_DIR}/data")
 osa_test(unit egress/names osa_egress)
+osa_test(unit egress/parent osa_egress)
 osa_test(unit egress/question osa_egress)
 osa_test(unit io/tls osa_io)
 osa_test(unit agent/aliases osa_agent)

@@ -51,6 +51,7 @@ struct agent_limits agent_limits_default(void);
  * @state_dir: absolute; NULL: sandboxes have no certificate authority, so the egress proxy does not
  *            look into TLS
  * @egress: NULL: all defaults
+ * @parent: what its option of that name came to; NULL: none
  * @draining: called once when the agent stops accepting work; may be NULL
  */
 struct agent_setup {
@@ -64,6 +65,7 @@ struct agent_setup {
     bool allow_loader_env;
     const char *state_dir;
     const struct egress_options *egress;
+    const struct parent *parent;
     void (*draining)(void *ctx);
     void *ctx;
 };

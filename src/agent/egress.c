@@ -338,6 +338,7 @@ static enum osa_code open_door(struct egress *egress, struct sandbox_door *door,
                                         .trust = agent->trust,
                                         .providers = egress->sandbox->request->providers,
                                         .fds = { door->fds[0], door->fds[1] },
+                                        .parent = agent->setup.parent,
                                         .resolver = egress->resolver,
                                         .tcp = door->tcp };
     return gate_new(&config, &egress->gate, err);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/option.h"
+#include "egress/parent.h"
 #include "policy/live.h"
 
 /**
@@ -10,6 +11,7 @@
  * @policy_strict: network policies are read strictly, as policy/engine.h has it
  * @failure_mode: what becomes of a sandbox whose newer policy cannot be used
  * @ca:   file with further authorities that servers outside are believed by; NULL: none
+ * @parent: a proxy in front, as egress/parent.h has it
  * @dns:  name servers to ask in place of the host's; none: the host's
  */
 struct egress_options {
@@ -17,10 +19,11 @@ struct egress_options {
     enum policy_failure_mode failure_mode;
     const char *ca;
     struct osa_strings dns;
+    struct parent_config parent;
 };
 
 /* Rows of the table in config_egress.c. */
-#define EGRESS_OPTION_COUNT 4
+#define EGRESS_OPTION_COUNT 9
 
 /** egress_option_rows - Of struct agent_config's member `egress` */
 extern const struct osa_option egress_option_rows[EGRESS_OPTION_COUNT];

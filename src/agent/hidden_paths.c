@@ -110,6 +110,7 @@ void hidden_paths_secrets(struct hidden_paths *self, const struct agent_config *
     add_secret(self, token_file);
     add_secret(self, config->viewer_token_file);
     add_secret(self, config->tls_key);
+    add_secret(self, config->egress.parent.auth_file);
 }
 
 /* Is @path in a directory that is hidden whole? */
@@ -135,6 +136,7 @@ void hidden_paths_init(struct hidden_paths *self, const struct agent_config *con
     (void)add_file(&files, token_file);
     (void)add_file(&files, config->viewer_token_file);
     (void)add_file(&files, config->tls_key);
+    (void)add_file(&files, config->egress.parent.auth_file);
     (void)add_file(&files, config->state_dir);
     for (size_t i = 0; i < files.count; i++) {
         const char *file = files.items[i];

@@ -212,6 +212,7 @@ static void make_agent(struct program *program)
         .allow_loader_env = config->allow_loader_env,
         .state_dir = config->state_dir,
         .egress = &config->egress,
+        .parent = program->parent,
         .draining = on_draining,
         .ctx = program,
     };
@@ -425,7 +426,8 @@ enum osa_code program_start(struct program *program, struct osa_error *err)
         (code = process_backend_start_launcher(err)) != OSA_OK ||
         (code = osa_harden_self(err)) != OSA_OK || (code = osa_loop_new(&program->loop, err)) ||
         (code = osa_signals_open(program->loop, &program->signals, &signals, err)) != OSA_OK ||
-        (code = load_policy(program, err)) != OSA_OK)
+        (code = load_policy(program, err)) != OSA_OK ||
+        (code = parent_new(&program->config->egress.parent, &program->parent, err)) != OSA_OK)
         return code;
     make_runtime_dir();
     if ((code = make_token(program, err)) != OSA_OK ||
@@ -470,6 +472,7 @@ void program_done(struct program *program)
         program->process_backend->ops->close(program->process_backend);
     if (program->boxlite_backend != NULL)
         program->boxlite_backend->ops->close(program->boxlite_backend);
+    parent_free(program->parent);
     policy_document_unref(program->policy);
     osa_signals_close(&program->signals);
     osa_service_close(&program->manager);

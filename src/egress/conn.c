@@ -40,9 +40,10 @@ static void on_time(struct osa_timer *timer)
     struct conn *conn = OSA_CONTAINER_OF(timer, struct conn, timer);
     if (conn->state == CONN_DIAL) {
         conn_dial_step(conn);
-    } else if (conn->state == CONN_RESOLVE) {
+    } else if (conn->state == CONN_RESOLVE || conn->state == CONN_PARENT) {
         conn_refuse(conn, 504, "upstream_unreachable", "timeout",
-                    "the target's name was not resolved in time");
+                    conn->state == CONN_RESOLVE ? "the target's name was not resolved in time"
+                                                : "the proxy outside gave no answer in time");
         conn_step(conn);
     } else if (conn->state == CONN_SECURE) {
         if (inside_timeout(conn))
@@ -141,6 +142,7 @@ void conn_free(struct conn *conn)
     streams_free(conn->streams);
     policy_engine_unref(conn->engine);
     free(conn->addresses);
+    free(conn->parents);
     free(conn->peer);
     free(conn->ends);
     free(conn);
@@ -257,6 +259,9 @@ static void want(struct conn *conn)
     case CONN_STREAMS:
         streams_want(conn, &client, &server);
         break;
+    case CONN_PARENT:
+        server = OSA_READ | (stream_waits(&conn->server) ? (unsigned)OSA_WRITE : 0u);
+        break;
     case CONN_SNIFF:
     case CONN_TUNNEL:
         tunnel_want(conn, &client, &server);
@@ -299,6 +304,9 @@ void conn_step(struct conn *conn)
     case CONN_STREAMS:
         alive = streams_step(conn);
         break;
+    case CONN_PARENT:
+        alive = dial_parent_step(conn);
+        break;
     case CONN_SNIFF:
     case CONN_TUNNEL:
         alive = tunnel_step(conn);
@@ -329,6 +337,7 @@ void conn_recheck(struct conn *conn)
     case CONN_BODY:
     case CONN_RESOLVE:
     case CONN_DIAL:
+    case CONN_PARENT:
     case CONN_SNIFF:
     case CONN_SECURE:
     case CONN_STREAMS:
@@ -341,7 +350,7 @@ void conn_recheck(struct conn *conn)
     conn_record(conn, conn->tunnel ? "connect" : "forward", exchange_head(conn),
                 (struct head_span){ NULL, 0 }, "policy-changed",
                 "the policy changed and no longer allows the connection");
-    if (conn->state == CONN_RESOLVE || conn->state == CONN_DIAL) {
+    if (conn->state == CONN_RESOLVE || conn->state == CONN_DIAL || conn->state == CONN_PARENT) {
         conn_reply(conn, 403, "policy_denied",
                    "the policy changed and no longer allows the connection", "policy-changed");
         conn_step(conn);

@@ -26,6 +26,7 @@ struct conn;
  * IDENTIFY  the backend looks for the client's process      answer → DECIDE's steps
  * RESOLVE   the target's name is looked up                  answer → DIAL, refused → REPLY
  * DIAL      the checked addresses are dialled in turn       connected → SNIFF, EXCHANGE; failed → REPLY
+ * PARENT    another proxy is asked for one of them          200 → SNIFF, else → DIAL, REPLY
  * SNIFF     CONNECT was answered; the first bytes tell      TUNNEL, or closed
  * SECURE    TLS begins with the server, which may choose   ready → HEAD, STREAMS; failed → HEAD, closed
  *           the version of HTTP
@@ -41,6 +42,7 @@ enum conn_state {
     CONN_IDENTIFY,
     CONN_RESOLVE,
     CONN_DIAL,
+    CONN_PARENT,
     CONN_SNIFF,
     CONN_SECURE,
     CONN_STREAMS,
@@ -78,6 +80,7 @@ struct hello;
  * @engine:    owned reference; the policy that @grant is from
  * @upstream:  where the server stream leads
  * @addresses: checked ones that are still to be dialled, from @address on
+ * @via_parent: they are asked of the operator's proxy, at @parents from @parent on (owned)
  * @exchange:  owned; NULL until the first HTTP request passes
  * @streams:   owned; NULL unless HTTP/2 is spoken
  * @protocols: in a tunnel with TLS: what the client offers
@@ -108,6 +111,10 @@ struct conn {
     struct sockaddr_storage *addresses; /* owned */
     size_t address;                     /* the one that is, or was, dialled */
     size_t address_count;
+    bool via_parent;
+    struct sockaddr_storage *parents;
+    size_t parent;
+    size_t parent_count;
     int64_t dial_deadline_ns;
     struct dns_query *query;
     struct frames *frames; /* owned; NULL: nobody watches for messages */
@@ -174,8 +181,9 @@ void conn_reach(struct conn *conn);
 void conn_judged(struct conn *conn);
 /** conn_describe() - The connection as the policy sees it; borrows from @conn */
 void conn_describe(const struct conn *conn, struct policy_connection *ret);
-/** conn_dial_step() - The socket that is being connected is ready, or its time is over */
-void conn_dial_step(struct conn *conn);
+/** conn_check_addresses() - Are they all good under @conn->guard? Else the request has been answered. Does not step */
+bool conn_check_addresses(struct conn *conn, const struct sockaddr_storage *addresses,
+                          size_t count);
 /** conn_regrant() - Is what was dialled allowed by the policy in force, too? Then that is the conn's from now on. Does not step */
 bool conn_regrant(struct conn *conn);
 
@@ -198,6 +206,15 @@ bool local_connect(struct conn *conn);
 bool local_request(struct conn *conn);
 /** local_inside() - Answer a request in a tunnel of local_connect()'s */
 void local_inside(struct conn *conn);
+
+/* ---- dial.c ---- */
+
+/** conn_dial() - Connect to one of the addresses, which were checked; tunnel_begin() or exchange_connected() follow. Steps */
+void conn_dial(struct conn *conn, const struct sockaddr_storage *addresses, size_t count);
+/** conn_dial_step() - The socket that is being connected is ready, or its time is over */
+void conn_dial_step(struct conn *conn);
+/** dial_parent_step() - Go on with CONN_PARENT. Return: false when @conn has been stepped or is gone */
+bool dial_parent_step(struct conn *conn);
 
 /* ---- reply.c ---- */
 

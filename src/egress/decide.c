@@ -5,21 +5,15 @@
  */
 #include "egress/conn.h"
 
-#include "base/clock.h"
-#include "base/fd.h"
 #include "base/tcp.h"
 #include "egress/address.h"
 #include "policy/explain.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 
 #define DETAIL_MAX_BYTES 4096u
-/* An address that swallows packets must not eat the time of the others. */
-#define ATTEMPT_NS (5 * OSA_NS_PER_SEC)
 
 /* ---- who ---- */
 
@@ -285,8 +279,7 @@ static enum policy_reason check_address(const struct conn *conn,
 }
 
 /* One bad address spoils all: a name that leads inside in part is not to be trusted in whole. */
-static bool check_addresses(struct conn *conn, const struct sockaddr_storage *addresses,
-                            size_t count)
+bool conn_check_addresses(struct conn *conn, const struct sockaddr_storage *addresses, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct policy_address address;
@@ -297,25 +290,6 @@ static bool check_addresses(struct conn *conn, const struct sockaddr_storage *ad
         }
     }
     return true;
-}
-
-static void dial_next(struct conn *conn);
-
-static void dial(struct conn *conn, const struct sockaddr_storage *addresses, size_t count)
-{
-    free(conn->addresses);
-    conn->addresses = calloc(count, sizeof(*addresses));
-    if (conn->addresses == NULL) {
-        conn_free(conn);
-        return;
-    }
-    memcpy(conn->addresses, addresses, count * sizeof(*addresses));
-    conn->address_count = count;
-    conn->address = 0;
-    conn->upstream = conn->target;
-    conn->state = CONN_DIAL;
-    conn->dial_deadline_ns = osa_deadline_after(conn->gate->config.limits.dial_ns);
-    dial_next(conn);
 }
 
 /*
@@ -332,8 +306,8 @@ static void dial_good(struct conn *conn, const struct sockaddr_storage *addresse
             good[kept++] = addresses[i];
     }
     if (kept > 0)
-        dial(conn, good, kept);
-    else if (!check_addresses(conn, addresses, count)) /* which says why */
+        conn_dial(conn, good, kept);
+    else if (!conn_check_addresses(conn, addresses, count)) /* which says why */
         conn_step(conn);
 }
 
@@ -347,8 +321,8 @@ static void on_resolved(void *ctx, const struct sockaddr_storage *addresses, siz
     } else if (conn->redirected) {
         dial_good(conn, addresses, count);
         return;
-    } else if (check_addresses(conn, addresses, count)) {
-        dial(conn, addresses, count);
+    } else if (conn_check_addresses(conn, addresses, count)) {
+        conn_dial(conn, addresses, count);
         return;
     }
     conn_step(conn);
@@ -379,8 +353,8 @@ static void go(struct conn *conn)
     stream_close(&conn->server);
     if (conn->guard.literal) {
         address_to(&conn->guard.address, &literal);
-        if (check_addresses(conn, &literal, 1))
-            dial(conn, &literal, 1);
+        if (conn_check_addresses(conn, &literal, 1))
+            conn_dial(conn, &literal, 1);
         else
             conn_step(conn);
         return;
@@ -455,83 +429,4 @@ bool conn_regrant(struct conn *conn)
     conn->grant = grant;
     conn->guard = guard;
     return true;
-}
-
-/* ---- and there ---- */
-
-static int begin_connect(const struct sockaddr_storage *to, uint16_t port)
-{
-    const int one = 1;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-    bool four = to->ss_family == AF_INET;
-    memcpy(&v4, to, sizeof(v4));
-    memcpy(&v6, to, sizeof(v6));
-    v4.sin_port = v6.sin6_port = htons(port);
-    OSA_AUTO(osa_close_fd) int fd = osa_socket(to->ss_family, SOCK_STREAM, 0);
-    if (fd < 0 || osa_set_nonblocking(fd, true, NULL) != OSA_OK)
-        return -EMFILE;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-    int rc = four ? connect(fd, (const struct sockaddr *)&v4, sizeof(v4))
-                  : connect(fd, (const struct sockaddr *)&v6, sizeof(v6));
-    if (rc < 0 && errno != EINPROGRESS)
-        return -errno;
-    return osa_take_fd(&fd);
-}
-
-static void dial_failed(struct conn *conn, int sys_errno)
-{
-    struct osa_error error;
-    char target[TARGET_TEXT_SIZE];
-    (void)osa_fail(&error, OSA_UNAVAILABLE, sys_errno, "%s cannot be reached",
-                   target_text(&conn->target, target));
-    conn_refuse(conn, sys_errno == ETIMEDOUT ? 504 : 502, "upstream_unreachable", "unreachable",
-                error.text);
-    conn_step(conn);
-}
-
-static void dial_next(struct conn *conn)
-{
-    int fd = -ETIMEDOUT;
-    int64_t now = osa_now_ns();
-    for (; conn->address < conn->address_count && now < conn->dial_deadline_ns; conn->address++) {
-        fd = begin_connect(&conn->addresses[conn->address], conn->target.port);
-        if (fd >= 0)
-            break;
-    }
-    if (fd < 0) {
-        dial_failed(conn, -fd);
-        return;
-    }
-    stream_open(&conn->server, fd);
-    conn_arm(conn, OSA_MIN(ATTEMPT_NS, conn->dial_deadline_ns - now));
-    conn_step(conn);
-}
-
-void conn_dial_step(struct conn *conn)
-{
-    int failed = 0;
-    socklen_t len = sizeof(failed);
-    struct sockaddr_storage peer;
-    socklen_t peer_len = sizeof(peer);
-    int fd = conn->server.source.fd;
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &failed, &len) < 0)
-        failed = errno;
-    if (failed == 0 && getpeername(fd, (struct sockaddr *)&peer, &peer_len) < 0)
-        failed = ETIMEDOUT; /* our patience, not the socket, brought us here */
-    if (failed == 0) {
-        if (conn->tunnel)
-            tunnel_begin(conn);
-        else
-            exchange_connected(conn);
-        conn_step(conn);
-        return;
-    }
-    stream_close(&conn->server);
-    conn->address++;
-    if (conn->address < conn->address_count)
-        dial_next(conn);
-    else
-        dial_failed(conn, failed);
 }

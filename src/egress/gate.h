@@ -26,6 +26,7 @@
 struct gate;
 struct gate_events;
 struct resolver;
+struct parent;
 
 /**
  * struct gate_peer - The process at the other end of a connection
@@ -101,6 +102,7 @@ struct gate_limits gate_limits_default(void);
  * struct gate_config - Copied; what it points to is borrowed until gate_free()
  * @fds:     listening sockets, non-blocking; taken, also on failure; -1: none. Without any there
  *            are visits alone
+ * @parent:  a proxy of the operator's that tunnels go by; NULL: none
  * @resolver: what addresses stand for that redirected connections are for; NULL: there are none
  * @tcp:     with @resolver: where those arrive; taken like @fds
  * @authority: makes certificates for what is looked into; NULL: TLS is passed through, or refused
@@ -120,6 +122,7 @@ struct gate_config {
     const struct policy_address *gateway;
     const struct provider_env *providers;
     int fds[2];
+    const struct parent *parent;
     struct resolver *resolver;
     int tcp;
 };

@@ -22,6 +22,10 @@ void tunnel_begin(struct conn *conn)
     static const char established[] = "HTTP/1.1 200 Connection Established\r\n\r\n";
     if (!conn->redirected)
         (void)osa_buf_add(&conn->client.out, established, sizeof(established) - 1);
+    if (conn->server.in.len > 0) { /* came with another proxy's answer */
+        (void)osa_buf_add(&conn->client.out, conn->server.in.data, conn->server.in.len);
+        osa_buf_done(&conn->server.in);
+    }
     conn->state = CONN_SNIFF;
     conn_arm(conn, conn->gate->config.limits.tunnel_idle_ns);
     conn_record(conn, "connect", NULL, (struct head_span){ NULL, 0 }, NULL, NULL);

@@ -13,6 +13,7 @@ import socketserver
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import unittest
 
@@ -253,6 +254,136 @@ print(s.recv(10))"""
             self.assertEqual(out, "db.acme.test 5 -\n")
         finally:
             self.ctl("sandbox", "rm", sandbox)
+
+
+class Corporate(socketserver.BaseRequestHandler):
+    """Another proxy: it wants a password, and lets some addresses out."""
+    heads, refused = [], set()
+
+    def handle(self):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += self.request.recv(1)
+        lines = head.decode().split("\r\n")
+        self.heads.append(lines)
+        target = lines[0].split()[1]
+        if "Proxy-Authorization: Basic dXNlcjpwYXNz" not in lines:
+            self.request.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+        elif target.split(":")[0] in self.refused:
+            self.request.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+        else:
+            # What the server says first comes in one segment with the answer.
+            self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n220 corporate\n")
+            while data := self.request.recv(4096):
+                self.request.sendall(data)
+
+
+class ByAnotherProxy(unittest.TestCase):
+    ctl, run_in, events = egress.Egress.ctl, egress.Egress.run_in, egress.Egress.events
+
+    @classmethod
+    def setUpClass(cls):
+        cls.names = NameServer()
+        cls.names.table = {"proxy.corp.test": [["127.0.0.1"]]}
+        cls.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Corporate)
+        cls.server.daemon_threads = True
+        threading.Thread(target=cls.server.serve_forever, daemon=True).start()
+        cls.folder = tempfile.TemporaryDirectory(prefix="osa-corp-")
+        cls.auth = f"{cls.folder.name}/auth"
+        with open(cls.auth, "w") as file:
+            file.write("user:pass\n")
+        cls.agent = harness.Agent(
+            "--egress-dns", f"127.0.0.1:{cls.names.server_address[1]}",
+            "--upstream-proxy", f"http://proxy.corp.test:{cls.server.server_address[1]}",
+            "--upstream-no-proxy", "direct.acme.test", "--upstream-proxy-auth-file", cls.auth,
+            "--upstream-proxy-auth-allow-insecure")
+        cls.policy = cls.agent.folder / "policy.yaml"
+        cls.policy.write_text(f"""version: 1
+filesystem_policy: {egress.FILES}
+network_policies:
+  db:
+    endpoints:
+    - {{host: db.acme.test, port: 5432, protocol: tcp}}
+    - {{host: direct.acme.test, port: 1, protocol: tcp}}
+    - {{host: web.acme.test, port: 25}}
+    binaries: [{{path: {PYTHON}}}]
+""")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.agent.stop()
+        for server in (cls.server, cls.names):
+            server.shutdown()
+            server.server_close()
+        cls.folder.cleanup()
+
+    def setUp(self):
+        Corporate.heads.clear()
+        Corporate.refused = set()
+        self.names.table |= {name: [["10.99.0.1", "10.99.0.2"]] for name in
+                             ("db.acme.test", "direct.acme.test", "web.acme.test")}
+
+    def talk(self, host, port, size=14):
+        return self.run_in(f"""exec {PYTHON} - <<'E'
+import socket
+s = socket.create_connection(("{host}", {port}), 60)
+print(s.recv({size}, socket.MSG_WAITALL).decode().strip())
+s.sendall(b"ping")
+print(s.recv(4, socket.MSG_WAITALL).decode())
+E""")
+
+    def test_it_is_told_addresses_that_were_checked(self):
+        Corporate.refused = {"10.99.0.1"}
+        self.assertEqual(self.talk("db.acme.test", 5432), "220 corporate\nping\n")
+        self.assertEqual([h[0] for h in Corporate.heads],
+                         ["CONNECT 10.99.0.1:5432 HTTP/1.1", "CONNECT 10.99.0.2:5432 HTTP/1.1"])
+        self.assertEqual(Corporate.heads[0][1:3],
+                         ["Host: 10.99.0.1:5432", "Proxy-Authorization: Basic dXNlcjpwYXNz"])
+
+    def test_tunnels_go_by_it_and_are_told_what_it_says(self):
+        script = f"""exec {PYTHON} - <<'E'
+import socket
+s = socket.create_connection(("127.0.0.1", 3128), 60)
+s.sendall(b"CONNECT web.acme.test:25 HTTP/1.1\\r\\nHost: web.acme.test:25\\r\\n\\r\\n")
+head = b""
+while b"\\r\\n\\r\\n" not in head:
+    head += s.recv(1)
+print(head.split(b"\\r\\n")[0].decode())
+print(s.makefile().readline().strip())
+E"""
+        self.assertEqual(self.run_in(script),
+                         "HTTP/1.1 200 Connection Established\n220 corporate\n")
+        Corporate.refused = {"10.99.0.1", "10.99.0.2"}
+        out = self.run_in(script)
+        self.assertTrue(out.startswith("HTTP/1.1 502 "), out)
+        self.assertIn(f"the proxy proxy.corp.test:{self.server.server_address[1]} answered 403", out)
+
+    def test_what_is_left_out_goes_directly(self):
+        self.names.table["direct.acme.test"] = [[egress.own_address()]]
+        self.run_in(f"""exec {PYTHON} - <<'E'
+import socket
+print(socket.create_connection(("direct.acme.test", 1), 60).recv(1))
+E""")
+        self.assertIn("direct.acme.test:1 cannot be reached", self.events("denied")[-1])
+        self.assertEqual(Corporate.heads, [])
+
+    def test_it_is_no_part_of_what_the_policy_decides(self):
+        self.names.table["db.acme.test"] = [["169.254.169.254"], ["127.0.0.1"]]
+        self.run_in(f"{PYTHON} -c 'import socket; socket.create_connection((\"db.acme.test\", "
+                    "5432), 60)' 2>/dev/null; true")
+        self.assertEqual(Corporate.heads, [])
+
+    def test_options_that_do_not_fit_are_refused_at_the_start(self):
+        for arguments, text in ((["--upstream-no-proxy", "*"], "means nothing without"),
+                                (["--upstream-proxy", "http://p:1", "--upstream-proxy-auth-file",
+                                  self.auth], "go together"),
+                                (["--upstream-proxy", "https://p:1"], "has to be http://HOST:PORT")):
+            done = subprocess.run([harness.BIN / "openshell-agent", "serve", "--listen",
+                                   f"unix:{self.folder.name}/a.sock", "--state-dir",
+                                   self.folder.name, *arguments], capture_output=True, text=True,
+                                  timeout=harness.PATIENCE_S, stdin=subprocess.DEVNULL)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(text, done.stderr)
 
 
 @unittest.skipUnless(os.geteuid() == 0, "needs root, to become nobody")

@@ -89,6 +89,20 @@ static const struct osa_option general[] = {
       .def = "network,process",
       .value = "MODES",
       .help = "Only network,process: one agent does both" },
+    TEXT("upstream-proxy", NULL, upstream_proxy, "URL",
+         "A proxy, http://HOST:PORT, that tunnels take on their way out; never from a variable"),
+    TEXT("upstream-no-proxy", NULL, upstream_no_proxy, "LIST",
+         "What goes out directly all the same"),
+    FILE_NAME("upstream-proxy-auth-file", NULL, upstream_auth_file,
+              "File with one line, user:password, for that proxy"),
+    { .flag = "upstream-proxy-auth-allow-insecure",
+      .type = OSA_OPTION_BOOL,
+      .offset = AT(upstream_auth_allow_insecure),
+      .help = "Say with such a file that the password may travel in the clear" },
+    { .flag = "upstream-proxy-connect-by-hostname",
+      .type = OSA_OPTION_BOOL,
+      .offset = AT(upstream_by_hostname),
+      .help = "Tell that proxy names instead of addresses" },
     { .flag = "help",
       .letter = 'h',
       .type = OSA_OPTION_BOOL,
@@ -287,20 +301,29 @@ static const char *log_level(const char *level)
 enum osa_code gateway_config_agent(const struct gateway_config *config, struct agent_config **ret,
                                    struct osa_error *err)
 {
-    const char *argv[20];
+    const char *const given[][2] = {
+        { "--listen", config->listen },
+        { "--state-dir", config->state_dir },
+        { "--upstream-proxy", config->upstream_proxy },
+        { "--upstream-no-proxy", config->upstream_no_proxy },
+        { "--upstream-proxy-auth-file", config->upstream_auth_file },
+    };
+    const char *argv[8 + 2 * OSA_ARRAY_LEN(given)];
     int argc = 0;
     argv[argc++] = "--log-level";
     argv[argc++] = log_level(config->log_level);
     argv[argc++] = "--runtime";
     argv[argc++] = config->runtime == RUNTIME_KIND_BOXLITE ? "boxlite" : "process";
     argv[argc++] = "--allow-loader-env"; /* the environment is that of the sandbox's owner */
-    if (config->listen != NULL) {
-        argv[argc++] = "--listen";
-        argv[argc++] = config->listen;
-    }
-    if (config->state_dir != NULL) {
-        argv[argc++] = "--state-dir";
-        argv[argc++] = config->state_dir;
+    if (config->upstream_auth_allow_insecure)
+        argv[argc++] = "--upstream-proxy-auth-allow-insecure";
+    if (config->upstream_by_hostname)
+        argv[argc++] = "--upstream-proxy-connect-by-hostname";
+    for (size_t i = 0; i < OSA_ARRAY_LEN(given); i++) {
+        if (given[i][1] == NULL)
+            continue;
+        argv[argc++] = given[i][0];
+        argv[argc++] = given[i][1];
     }
     return agent_config_load(argc, argv, ret, err);
 }

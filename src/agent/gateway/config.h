@@ -57,6 +57,12 @@ struct gateway_config {
     uint64_t poll_s;
     const char *log_push_level;
 
+    const char *upstream_proxy; /* this and the next four: as the agent's options of these names */
+    const char *upstream_no_proxy;
+    const char *upstream_auth_file;
+    bool upstream_auth_allow_insecure;
+    bool upstream_by_hostname;
+
     const char *listen;
     const char *state_dir;
     const char *run_file;
