@@ -178,6 +178,49 @@ class Providers(WithDouble):
         self.assertIn("the environment of providers cannot be used", supervisor.log())
         self.assertEqual(self.secrets_seen(supervisor), [])
 
+class Environment(WithDouble):
+    def test_of_the_main_process_and_of_sessions(self):
+        """An image's variables reach the main process; PATH reaches both; nothing of ours does."""
+        sandbox = self.double.add()
+        supervisor = self.started(
+            sandbox, "/bin/sh", "-c", "env > main.env; sleep 1000",
+            environment={"IMAGE_SAYS": "yes", "PATH": "/opt/tools:/usr/bin:/bin",
+                         "OPENSHELL_USER_ENVIRONMENT": '{"OWNER": "is here", "OPENSHELL_X": "1"}'})
+        session = dict(line.split("=", 1) for line in self.run_ssh(sandbox, "env").splitlines())
+        harness.wait_until(lambda: (supervisor.work / "main.env").exists() and
+                           "PWD=" in (supervisor.work / "main.env").read_text(), "it is written")
+        main = dict(line.split("=", 1)
+                    for line in (supervisor.work / "main.env").read_text().splitlines())
+        self.assertEqual((main["IMAGE_SAYS"], main["OWNER"], main["PATH"]),
+                         ("yes", "is here", "/opt/tools:/usr/bin:/bin"))
+        self.assertNotIn("IMAGE_SAYS", session)
+        self.assertEqual(session["OWNER"], "is here")
+        for found in (main, session):
+            self.assertEqual([key for key in found if key.startswith("OPENSHELL_")],
+                             ["OPENSHELL_SANDBOX"])
+            self.assertEqual((found["OPENSHELL_SANDBOX"], found["TERM"], found["SHELL"]),
+                             ("1", "dumb", "/bin/bash"))
+
+    @unittest.skipIf(os.geteuid() != 0, "needs root to choose users")
+    def test_users(self):
+        for environment, answer in (
+                ({"OPENSHELL_SANDBOX_UID": "1234", "OPENSHELL_SANDBOX_GID": "2345"}, "1234:2345"),
+                ({"OPENSHELL_OCI_IMAGE_USER": "1234:2345"}, "1234:2345"),
+                ({"OPENSHELL_OCI_IMAGE_USER": "nobody", "OPENSHELL_SANDBOX_UID": ""}, "65534:65534")):
+            sandbox = self.double.add()
+            self.started(sandbox, environment=environment)
+            self.assertEqual(self.run_ssh(sandbox, "echo $(id -u):$(id -g)"), answer + "\n")
+        for environment, text in (
+                ({"OPENSHELL_SANDBOX_UID": "1"}, "OPENSHELL_SANDBOX_UID needs OPENSHELL_SANDBOX_GID"),
+                ({"OPENSHELL_SANDBOX_UID": "1", "OPENSHELL_SANDBOX_GID": "1",
+                  "OPENSHELL_OCI_IMAGE_USER": "x"}, "exclude each other"),
+                ({"OPENSHELL_OCI_IMAGE_USER": "root"}, "the image's user 'root' is root"),
+                ({"OPENSHELL_OCI_IMAGE_USER": "1:0"}, "the image's user '1:0' is root")):
+            supervisor = self.start(self.double.add(), environment=environment)
+            self.assertEqual(supervisor.wait(), 1)
+            self.assertIn(text, supervisor.log())
+
+
 def jwt(**claims):
     """A token as the gateway's look; nobody here checks its signature."""
     body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")

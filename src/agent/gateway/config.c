@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #define AT(field) offsetof(struct gateway_config, field)
 
@@ -134,6 +135,9 @@ static const struct osa_option identity[] = {
          "Environment of the sandbox's processes; as a variable"),
     TEXT("sandbox-uid", "OPENSHELL_SANDBOX_UID", uid, "UID", "User of the sandbox's processes"),
     TEXT("sandbox-gid", "OPENSHELL_SANDBOX_GID", gid, "GID", "Group of the sandbox's processes"),
+    TEXT("oci-image-user", "OPENSHELL_OCI_IMAGE_USER", image_user, "USER",
+         "User of the image, where neither these nor the policy name one"),
+    TEXT("path", "PATH", path, "DIRS", "Where the sandbox's processes look for programs"),
     TEXT("trace-parent", "TRACEPARENT", trace_parent, "CONTEXT",
          "Trace of OpenTelemetry that this start belongs to; first calls to the gateway carry it"),
     TEXT("trace-state", "TRACESTATE", trace_state, "STATE", "What goes with that trace"),
@@ -326,4 +330,15 @@ enum osa_code gateway_config_agent(const struct gateway_config *config, struct a
         argv[argc++] = given[i][1];
     }
     return agent_config_load(argc, argv, ret, err);
+}
+
+void gateway_config_inherit(void (*add)(void *ctx, const char *key, size_t key_len,
+                                        const char *value),
+                            void *ctx)
+{
+    for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {
+        size_t len = strcspn(*entry, "=");
+        if (len > 0 && (*entry)[len] == '=' && strncmp(*entry, "OPENSHELL_", 10) != 0)
+            add(ctx, *entry, len, *entry + len + 1);
+    }
 }

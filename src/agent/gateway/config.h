@@ -52,6 +52,8 @@ struct gateway_config {
     const char *user_environment;
     const char *uid;
     const char *gid;
+    const char *image_user; /* NULL: no driver speaks of one */
+    const char *path;
     const char *trace_parent;
     const char *trace_state;
     uint64_t poll_s;
@@ -93,3 +95,12 @@ void gateway_config_help(unsigned width, struct osa_buf *out);
 /** gateway_config_agent() - The options of the agent inside, as `serve` would have them. @ret: returned (free with agent_config_free) */
 OSA_MUST_CHECK enum osa_code gateway_config_agent(const struct gateway_config *config,
                                                   struct agent_config **ret, struct osa_error *err);
+
+/**
+ * gateway_config_inherit() - This program's own variables, for the main process: in a container they are the image's
+ * Names that begin OPENSHELL_ are left out: identity, credentials and addresses of the gateway.
+ * @add: called for each; what it gets is borrowed for the call
+ */
+void gateway_config_inherit(void (*add)(void *ctx, const char *key, size_t key_len,
+                                        const char *value),
+                            void *ctx);

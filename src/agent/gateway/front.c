@@ -111,23 +111,6 @@ static enum osa_code fetch_policy(struct gateway *gateway, const struct policy_d
     return settings_fetch(gateway, ret, err);
 }
 
-static enum osa_code choose_user(struct gateway *gateway, struct osa_error *err)
-{
-    const char *uid = gateway->config->uid != NULL ? gateway->config->uid : "";
-    const char *gid = gateway->config->gid != NULL ? gateway->config->gid : "";
-    gateway->user = "";
-    if (uid[0] == '\0')
-        return OSA_OK;
-    if (gid[0] == '\0')
-        return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
-                        "OPENSHELL_SANDBOX_UID needs OPENSHELL_SANDBOX_GID");
-    /* An agent that is no root has one user to give, and needs not be told. */
-    if (geteuid() != 0 && strtoul(uid, NULL, 10) == geteuid())
-        return OSA_OK;
-    gateway->user = osa_arena_printf(&gateway->arena, "%s:%s", uid, gid);
-    return OSA_OK;
-}
-
 static enum osa_code make_sandbox(struct gateway *gateway, struct osa_error *err)
 {
     const struct gateway_config *config = gateway->config;
@@ -137,6 +120,10 @@ static enum osa_code make_sandbox(struct gateway *gateway, struct osa_error *err
         policy_document_unref(policy);
         return gateway->program.terms > 0 ? osa_fail(err, OSA_CANCELLED, 0, "ended by a signal")
                                           : err->code;
+    }
+    if (workload_user(gateway, policy, err) != OSA_OK) {
+        policy_document_unref(policy);
+        return err->code;
     }
     struct sandbox_request *request = sandbox_request_new();
     struct osa_arena *arena = &request->arena;
@@ -170,7 +157,6 @@ static enum osa_code prepare(struct program *program, struct osa_error *err)
     bool alone = gateway->config->endpoint == NULL || gateway->config->sandbox_id == NULL;
     enum osa_code code;
     if ((code = tell_helper(gateway, err)) != OSA_OK ||
-        (code = choose_user(gateway, err)) != OSA_OK ||
         (!alone && (code = gateway_connect(gateway, err)) != OSA_OK) ||
         (code = make_sandbox(gateway, err)) != OSA_OK ||
         (code = workload_start(gateway, err)) != OSA_OK)

@@ -108,6 +108,13 @@ OSA_MUST_CHECK enum osa_code gateway_call(struct gateway *gateway, const char *p
 /** workload_main_spec() - Which main process? INVALID_ARGUMENT names the variable */
 OSA_MUST_CHECK enum osa_code workload_main_spec(struct gateway *gateway, struct osa_error *err);
 
+/**
+ * workload_user() - As whom it runs; in gateway->user, "" for the backend's choice
+ * Return: OSA_OK; INVALID_ARGUMENT: the driver's variables do not go together, or name root.
+ */
+OSA_MUST_CHECK enum osa_code
+workload_user(struct gateway *gateway, const struct policy_document *policy, struct osa_error *err);
+
 /** workload_user_env() - Read the owner's environment; what is not a JSON object counts as empty */
 void workload_user_env(struct gateway *gateway);
 

@@ -10,9 +10,11 @@
 #include <string.h>
 
 #define SPEC_VARIABLE "OPENSHELL_MAIN_PROCESS_SPEC"
+#define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 #define ENV_MAX 1024
 #define PROVIDED_VALUE_BYTES 131072 /* the kernel takes no longer string (execve(2)) */
-#define ENV_ROOM (ENV_MAX + PROVIDER_KEYS_MAX + 8) /* the owner's, the providers', ours */
+#define ENV_INHERITED 512
+#define ENV_ROOM (ENV_INHERITED + ENV_MAX + PROVIDER_KEYS_MAX + 8) /* and ours */
 
 /* ---- the main process ---- */
 
@@ -189,17 +191,32 @@ static void set_provided(const struct gateway *gateway, struct spec_pairs *env,
     osa_buf_done(&value);
 }
 
+static void inherit(void *ctx, const char *key, size_t key_len, const char *value)
+{
+    struct process_request *request = ctx;
+    struct spec_pairs *env = &request->env;
+    if (env->count == ENV_INHERITED)
+        return;
+    char *name = osa_arena_alloc(&request->arena, key_len + 1);
+    memcpy(name, key, key_len);
+    set(env, &request->arena, name, value);
+}
+
+/* The image's variables are for the main process, as in any container; sessions have those below. */
 static void fill_env(const struct gateway *gateway, struct process_request *request,
-                     const char *term)
+                     const char *term, bool is_main)
 {
     struct spec_pairs *env = &request->env;
     const char *user = gateway->config->uid;
+    const char *path = gateway->config->path; /* the image's, in a container */
     env->items = osa_arena_alloc(&request->arena, ENV_ROOM * sizeof(*env->items));
+    if (is_main)
+        gateway_config_inherit(inherit, request);
     set(env, &request->arena, "HOME", gateway->workdir);
     set(env, &request->arena, "USER", user != NULL && user[0] != '\0' ? user : "sandbox");
     set(env, &request->arena, "SHELL", "/bin/bash");
     set(env, &request->arena, "TERM", term != NULL ? term : "dumb");
-    set(env, &request->arena, "PATH", "/usr/local/bin:/usr/bin:/bin");
+    set(env, &request->arena, "PATH", path != NULL && path[0] != '\0' ? path : DEFAULT_PATH);
     for (size_t i = 0; i < gateway->user_env.count; i++)
         set(env, &request->arena, gateway->user_env.items[i].key, gateway->user_env.items[i].value);
     set_provided(gateway, env, &request->arena);
@@ -207,8 +224,8 @@ static void fill_env(const struct gateway *gateway, struct process_request *requ
     request->reserved_names = true;
 }
 
-struct process_request *workload_request(const struct gateway *gateway, const char *const *argv,
-                                         const char *term)
+static struct process_request *make_request(const struct gateway *gateway, const char *const *argv,
+                                            const char *term, bool is_main)
 {
     struct process_request *request = process_request_new();
     struct osa_arena *arena = &request->arena;
@@ -217,7 +234,7 @@ struct process_request *workload_request(const struct gateway *gateway, const ch
     request->argv = osa_arena_alloc(arena, (request->argc + 1) * sizeof(*request->argv));
     for (size_t i = 0; i < request->argc; i++)
         request->argv[i] = osa_arena_strdup(arena, argv[i]);
-    fill_env(gateway, request, term);
+    fill_env(gateway, request, term, is_main);
     request->sandbox_id =
         osa_arena_strdup(arena, agent_state(gateway->program.agent).default_sandbox_id);
     request->cwd = osa_arena_strdup(arena, gateway->workdir);
@@ -226,6 +243,12 @@ struct process_request *workload_request(const struct gateway *gateway, const ch
     request->term = osa_arena_strdup(arena, term != NULL ? term : "");
     request->stdin_open = true;
     return request;
+}
+
+struct process_request *workload_request(const struct gateway *gateway, const char *const *argv,
+                                         const char *term)
+{
+    return make_request(gateway, argv, term, /* is_main= */ false);
 }
 
 /* ---- start ---- */
@@ -250,8 +273,9 @@ enum osa_code workload_start(struct gateway *gateway, struct osa_error *err)
 {
     struct starting starting = { .gateway = gateway };
     const struct main_spec *spec = &gateway->main_spec;
-    struct process_request *request = workload_request(gateway, (const char *const *)spec->argv,
-                                                       spec->tty ? "xterm-256color" : NULL);
+    struct process_request *request =
+        make_request(gateway, (const char *const *)spec->argv, spec->tty ? "xterm-256color" : NULL,
+                     /* is_main= */ true);
     request->timeout_ns = (int64_t)gateway->config->timeout_s * OSA_NS_PER_SEC;
     process_spawn(gateway->program.agent, request, on_started, &starting);
     while (!starting.done)
