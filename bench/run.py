@@ -22,6 +22,7 @@ SOURCE = pathlib.Path(__file__).resolve().parents[1]
 BIN, STATIC = SOURCE / "build/bench/bin", SOURCE / "build/static/bin"
 SERVICE = "openshell.agent.v1.SandboxAgent"
 MIB = 1 << 20
+TURNS = 5  # what is compared runs in turns, so that all see the same machine
 
 
 def run(*command, **more):
@@ -117,6 +118,7 @@ class Bench:
         self.folder = folder
         self.text = []
         self.left_out = []
+        self.failed = []
 
     def agent(self, *arguments, core=0):
         socket = self.folder / "agent.sock"
@@ -131,6 +133,17 @@ class Bench:
     def note(self, text):
         self.text += [text, ""]
         print(text + "\n", flush=True)
+
+    def measure(self, section):
+        """A section that fails is told, and the others follow."""
+        began = time.monotonic()
+        try:
+            getattr(self, section)()
+        except Exception as error:  # pylint: disable=broad-except
+            said = (getattr(error, "stderr", None) or str(error) or repr(error)).strip().splitlines()
+            self.failed.append(section)
+            self.note(f"Section {section} failed: {type(error).__name__}: {said[-1]}")
+        print(f"[{section}: {time.monotonic() - began:.0f} s]\n", flush=True)
 
     # ---- sections --------------------------------------------------------------------------
 
@@ -161,29 +174,35 @@ class Bench:
                          f"{p50 / floor:.1f}"))
             return p50
 
-        floor_times = self.spawn_times(BIN / "bench_spawn", count, "/bin/true", count=count)
-        floor = percentile(floor_times, 50)
-        add("posix_spawn + waitpid (the floor)", floor_times, floor)
+        def bare(number, *program):
+            return self.spawn_times(BIN / "bench_spawn", number, *program, count=number)
+
+        bwrap = ("bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "/bin/true")
+        floors, existing, fresh, wrapped = [], [], [], []
         with self.agent() as agent:
             full = agent.call("CreateSandbox", {"sandbox_id": "full"})["sandbox"]
-            agent.call("CreateSandbox", {"sandbox_id": "light", "spec": {
-                "min_isolation": "ISOLATION_LEVEL_RESTRICTED"}})
 
             def ours(sandbox, number):
                 return self.spawn_times(BIN / "bench_client", agent.socket, "spawn", number, 1, sandbox,
                                         "/bin/true", count=number)
 
             ours("full", 50)
-            level = full["isolation"]["level"].removeprefix("ISOLATION_LEVEL_").lower()
-            add(f"agent, in a sandbox that exists (level {level}), two RPCs", ours("full", count), floor)
-            add("agent, with a fresh sandbox for each", ours("-", count // 5), floor)
-        if shutil.which("bwrap"):
-            add("bwrap --unshare-all", self.spawn_times(
-                BIN / "bench_spawn", 100, "bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc",
-                "/proc", "--dev", "/dev", "/bin/true", count=100), floor)
+            for _ in range(TURNS):
+                floors += bare(count // TURNS, "/bin/true")
+                existing += ours("full", count // TURNS)
+                fresh += ours("-", count // 5 // TURNS)
+                if shutil.which("bwrap"):
+                    wrapped += bare(count // 5 // TURNS, *bwrap)
+        floor = percentile(floors, 50)
+        level = full["isolation"]["level"].removeprefix("ISOLATION_LEVEL_").lower()
+        add("posix_spawn + waitpid (the floor)", floors, floor)
+        add(f"agent, in a sandbox that exists (level {level}), two RPCs", existing, floor)
+        add("agent, with a fresh sandbox for each", fresh, floor)
+        if wrapped:
+            add("bwrap --unshare-all", wrapped, floor)
         for runtime in ("runc", "crun"):
             self.add_oci(runtime, floor, add)
-        self.table("Spawn + Wait of /bin/true, one after the other",
+        self.table("Spawn + Wait of /bin/true, one after the other, in turns",
                    ("how", "p50 ms", "p99 ms", "times the floor"), rows)
 
     def add_oci(self, runtime, floor, add):
@@ -268,7 +287,7 @@ class Bench:
 
     def limits(self):
         rows = []
-        with self.agent() as agent:
+        with self.agent(core=None) as agent:
             for millis in (100, 500):
                 spawned = agent.call("Spawn", {"spec": {
                     "argv": ["/bin/sh", "-c", "while :; do :; done"], "timeout": "10s",
@@ -414,7 +433,7 @@ class Bench:
         size = count * MIB
         program = ["/usr/bin/dd", "if=/dev/zero", "bs=1M", f"count={count}", "status=none"]
         ours, piped, made = [], [], []
-        for _ in range(5):  # in turns
+        for _ in range(TURNS):
             ours.append(self.attach_to_agent(size, program))
             piped.append(self.attach_to_peer(size, *program))
             made.append(self.attach_to_peer(size))
@@ -494,7 +513,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="osa-bench-") as folder:
         bench = Bench(pathlib.Path(folder))
         for section in sections:
-            getattr(bench, section)()
+            bench.measure(section)
     if bench.left_out:
         bench.note("Left out: " + "; ".join(bench.left_out) + ".")
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo")
@@ -509,6 +528,7 @@ def main():
             remarks = "\n\n" + mark + report.read_text().split(mark, 1)[1]
         figures = "\n".join([head, *bench.text]).rstrip()
         report.write_text((figures + remarks).rstrip() + "\n")
+    return 1 if bench.failed else 0
 
 
-main()
+sys.exit(main())
