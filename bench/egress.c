@@ -2,7 +2,8 @@
 /*
  * The egress proxy beside a bare relay of the same kind, in one run: bytes through a tunnel, round
  * trips of one byte, small requests on a kept-alive connection, and what an idle tunnel costs.
- * Prints one JSON object. Client, relay and origin are threads of their own.
+ * Prints one JSON object. Proxy and relay are one process, client and origin threads of another.
+ * With fewer descriptors than the idle tunnels want there are fewer tunnels, as the output says.
  *
  *   bench_egress [MEBIBYTES [IDLE_TUNNELS]]
  */
@@ -15,7 +16,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
-#include <malloc.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -23,10 +23,13 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define ROUNDS 5000
+#define TURNS 20u /* of bytes: the best of each is what the machine allows */
 #define BLOCK (256 << 10)
 
 static char ip[INET_ADDRSTRLEN];
@@ -101,6 +104,15 @@ static void *serve(void *arg)
     return NULL;
 }
 
+/* The client makes connections that stay, one after the other: ten thousand threads would be another measurement. */
+static atomic_bool staying;
+
+static void keep(int fd)
+{
+    char said[2];
+    must(osa_read_full(fd, said, 2) == 2 && send(fd, said + 1, 1, MSG_NOSIGNAL) == 1, "echo");
+}
+
 static void *origin(void *arg)
 {
     int listener = (int)(intptr_t)arg;
@@ -109,6 +121,10 @@ static void *origin(void *arg)
         pthread_attr_t attr;
         int fd = accept(listener, NULL, NULL);
         must(fd >= 0, "accept");
+        if (staying) {
+            keep(fd);
+            continue;
+        }
         (void)pthread_attr_init(&attr);
         (void)pthread_attr_setstacksize(&attr, 65536 + BLOCK);
         (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
@@ -221,16 +237,11 @@ static struct policy_live *make_policy(void)
     return live;
 }
 
-static void *run_loop(void *arg)
-{
-    osa_loop_run(arg);
-    return NULL;
-}
-
 /* ---- the client ---- */
 
 enum way { DIRECT, RELAY, PROXY, WAYS };
 static struct sockaddr_in ways[WAYS];
+static pid_t server; /* the process of proxy and relay */
 
 static int reach(enum way way)
 {
@@ -304,18 +315,30 @@ static double request_us(enum way way)
     return us;
 }
 
+static size_t resident_bytes(void)
+{
+    unsigned long size = 0;
+    unsigned long resident = 0;
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)server);
+    FILE *file = fopen(path, "r");
+    must(file != NULL && fscanf(file, "%lu %lu", &size, &resident) == 2, "statm");
+    (void)fclose(file);
+    return resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Memory of the proxy's process that each takes. */
 static double idle_bytes(unsigned count)
 {
     int *fds = calloc(count, sizeof(*fds));
     must(fds != NULL, "memory");
-    size_t before = mallinfo2().uordblks;
+    memset(fds, 0xff, count * sizeof(*fds));
+    size_t before = resident_bytes();
     for (unsigned i = 0; i < count; i++) {
         fds[i] = reach(PROXY);
-        must(send(fds[i], "e", 1, 0) == 1 && send(fds[i], "x", 1, 0) == 1 &&
-                 recv(fds[i], &(char){ 0 }, 1, 0) == 1,
-             "echo");
+        must(send(fds[i], "ex", 2, 0) == 2 && recv(fds[i], &(char){ 0 }, 1, 0) == 1, "echo");
     }
-    double each = (double)(mallinfo2().uordblks - before) / count;
+    double each = (double)(resident_bytes() - before) / count;
     for (unsigned i = 0; i < count; i++)
         (void)close(fds[i]);
     free(fds);
@@ -339,20 +362,20 @@ static bool find_address(void)
     return found;
 }
 
-static void start(struct osa_loop *loop, unsigned idle)
+/* The proxy and the relay, in a process of their own. Does not return. */
+static void serve_ways(const int listeners[WAYS], unsigned idle)
 {
     static struct relay_listener relay;
     static struct gate_events events = { .identify = on_identify, .record = on_record };
+    struct osa_loop *loop = NULL;
     struct dns *dns = NULL;
     struct gate *gate = NULL;
     struct osa_error err = { 0 };
-    pthread_t thread;
-    int listener = listen_on(ip, &origin_address);
-    ways[DIRECT] = origin_address;
-    must(pthread_create(&thread, NULL, origin, (void *)(intptr_t)listener) == 0, "thread");
-    relay = (struct relay_listener){
-        .loop = loop, .source = { .fd = listen_on("127.0.0.1", &ways[RELAY]), .ready = on_visit }
-    };
+    (void)close(listeners[DIRECT]);
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    must(osa_loop_new(&loop, NULL) == OSA_OK, "loop");
+    relay = (struct relay_listener){ .loop = loop,
+                                     .source = { .fd = listeners[RELAY], .ready = on_visit } };
     must(osa_source_add(loop, &relay.source, OSA_READ, &err) == OSA_OK &&
              dns_open(loop, &dns, &err) == OSA_OK,
          err.text);
@@ -361,38 +384,64 @@ static void start(struct osa_loop *loop, unsigned idle)
                                   .policy = make_policy(),
                                   .events = &events,
                                   .limits = gate_limits_default(),
-                                  .fds = { listen_on("127.0.0.1", &ways[PROXY]), -1 } };
+                                  .fds = { listeners[PROXY], -1 } };
     config.limits.connections = idle + 64;
     must(osa_set_nonblocking(config.fds[0], true, NULL) == OSA_OK &&
              gate_new(&config, &gate, &err) == OSA_OK,
          err.text);
-    must(pthread_create(&thread, NULL, run_loop, loop) == 0, "thread");
+    osa_loop_run(loop);
+    _exit(0);
+}
+
+static void start(unsigned idle)
+{
+    int listeners[WAYS];
+    pthread_t thread;
+    listeners[DIRECT] = listen_on(ip, &origin_address);
+    listeners[RELAY] = listen_on("127.0.0.1", &ways[RELAY]);
+    listeners[PROXY] = listen_on("127.0.0.1", &ways[PROXY]);
+    ways[DIRECT] = origin_address;
+    server = fork();
+    must(server >= 0, "fork");
+    if (server == 0)
+        serve_ways(listeners, idle);
+    (void)close(listeners[RELAY]);
+    (void)close(listeners[PROXY]);
+    must(pthread_create(&thread, NULL, origin, (void *)(intptr_t)listeners[DIRECT]) == 0, "thread");
+}
+
+/* Two descriptors for each idle tunnel, at both ends. Return: for how many there are some. */
+static unsigned raise_limit(unsigned idle)
+{
+    struct rlimit files;
+    const rlim_t others = 200;
+    must(getrlimit(RLIMIT_NOFILE, &files) == 0, "getrlimit");
+    files.rlim_cur = files.rlim_max;
+    const struct rlimit wanted = { 2 * (rlim_t)idle + others, 2 * (rlim_t)idle + others };
+    if (wanted.rlim_max > files.rlim_max && setrlimit(RLIMIT_NOFILE, &wanted) == 0)
+        return idle;
+    must(setrlimit(RLIMIT_NOFILE, &files) == 0, "setrlimit");
+    return (unsigned)OSA_MIN((rlim_t)idle, (files.rlim_max - others) / 2);
 }
 
 int main(int argc, char **argv)
 {
     unsigned mib = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 2048;
     unsigned idle = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 2000;
-    struct rlimit files;
-    struct osa_loop *loop = NULL;
     const struct sigaction ignore = { .sa_handler = SIG_IGN };
     (void)sigaction(SIGPIPE, &ignore, NULL);
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &files);
-    }
+    idle = raise_limit(idle);
     if (!find_address()) {
         (void)fprintf(stderr, "no IPv4 address but loopback\n");
         return 77;
     }
-    must(osa_loop_new(&loop, NULL) == OSA_OK, "loop");
-    start(loop, idle);
+    start(idle);
     /* Turn about, so that neither has the warmer machine. */
     double relay = 0;
     double proxy = 0;
-    for (unsigned i = 0; i < 3; i++) {
-        relay = OSA_MAX(relay, mib_per_second(RELAY, mib / 3));
-        proxy = OSA_MAX(proxy, mib_per_second(PROXY, mib / 3));
+    for (unsigned i = 0; i < TURNS; i++) {
+        relay = OSA_MAX(relay, mib_per_second(RELAY, mib / TURNS));
+        proxy = OSA_MAX(proxy, mib_per_second(PROXY, mib / TURNS));
     }
     double echo[WAYS];
     for (unsigned i = 0; i < WAYS; i++)
@@ -404,6 +453,9 @@ int main(int argc, char **argv)
                  "\"request_direct_us\":%.1f,\"request_proxy_us\":%.1f,\"request_added_us\":%.1f,",
                  proxy, relay, proxy / relay, echo[DIRECT], echo[RELAY], echo[PROXY], direct,
                  through, through - direct);
+    staying = true;
     (void)printf("\"idle_tunnels\":%u,\"idle_tunnel_bytes\":%.0f}\n", idle, idle_bytes(idle));
+    (void)kill(server, SIGKILL);
+    (void)waitpid(server, NULL, 0);
     return 0;
 }

@@ -18,6 +18,8 @@ import sys
 import tempfile
 import time
 
+import tls
+
 SOURCE = pathlib.Path(__file__).resolve().parents[1]
 BIN, STATIC = SOURCE / "build/bench/bin", SOURCE / "build/static/bin"
 SERVICE = "openshell.agent.v1.SandboxAgent"
@@ -496,7 +498,16 @@ class Bench:
                        ("small request on a kept connection, p50 µs", f"{got['request_direct_us']}",
                         "", f"{got['request_proxy_us']}")])
         self.note(f"{got['idle_tunnels']:,} idle tunnels take {got['idle_tunnel_bytes']:.0f} bytes of the "
-                  "agent's own memory each.")
+                  "proxy's memory each.")
+        proxies = tls.measure(BIN / "bench_egress_tls")
+        self.table("TLS that is looked into: small requests, one core",
+                   ("proxy", "requests/s on a kept connection", "p50 µs", "CPU µs of each",
+                    "fresh connections/s", "CPU µs of each"),
+                   [(name, f"{one['requests_s']:.0f}", f"{one['p50_us']:.0f}", f"{one['request_cpu_us']:.0f}",
+                     f"{one['connections_s']:.0f}", f"{one['connection_cpu_us']:.0f}")
+                    for name, one in proxies.items()])
+        if "squid" not in proxies:
+            self.left_out.append("squid (squid-openssl is not installed)")
 
 
 HEAD = """# Performance

@@ -38,7 +38,7 @@ test_packages=(
     podman runc netavark aardvark-dns iptables catatonit
     cpio qemu-system-x86 xz-utils
 )
-bench_packages=(libgrpc++-dev protobuf-compiler-grpc bubblewrap runc crun)
+bench_packages=(libgrpc++-dev protobuf-compiler-grpc bubblewrap runc crun squid-openssl)
 
 case $level in
 build) packages=("${build_packages[@]}") ;;
