@@ -262,6 +262,15 @@ static const struct osa_option sandboxes[] = {
           "Cgroup in which those of sandboxes are made, from the top of each hierarchy, such as "
           "/openshell; it or the one above must be the agent's to write. Default: the agent's "
           "own" },
+    { .flag = "veth-pool",
+      .variable = "OPENSHELL_AGENT_VETH_POOL",
+      .key = "veth_pool",
+      .type = OSA_OPTION_STRING,
+      .offset = AT(veth_pool),
+      .value = "NETWORK",
+      .help = "IPv4 network, /8 to /21, such as 10.200.0.0/16: a process sandbox that may reach "
+              "something gets an interface with an address of it, beside loopback, and its proxy "
+              "listens at the other end. Takes level full. Default: loopback alone" },
     { .flag = "allow-loader-env",
       .variable = "OPENSHELL_AGENT_ALLOW_LOADER_ENV",
       .key = "allow_loader_env",

@@ -70,6 +70,7 @@ struct agent_config {
     struct egress_options egress;
     const char *state_dir;
     const char *cgroup_parent; /* NULL: the agent's own */
+    const char *veth_pool;     /* NULL: no veth pairs */
 
     struct resources capacity;
     uint32_t max_sandboxes;

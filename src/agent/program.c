@@ -402,6 +402,7 @@ static enum osa_code open_process_backend(struct program *program, struct osa_er
     const struct process_backend_config config = {
         .cgroup_parent = program->config->cgroup_parent,
         .state_dir = program->config->state_dir,
+        .veth_pool = program->config->veth_pool,
         .hidden_paths = (const char *const *)hidden.items,
         .secret_paths = (const char *const *)secrets.items,
     };

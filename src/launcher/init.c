@@ -139,6 +139,8 @@ static void enter_namespaces(struct init *init)
                                       init->network);
         if (rc < 0)
             fail(init->sock, LAUNCH_STAGE_NETWORK, -rc, "the proxy's listeners");
+        if ((plan->flags & SANDBOX_PLAN_SHOW_NET) != 0)
+            init->network[NETWORK_FD_NS] = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     }
     if (privileges_new_session_keyring(&err) != OSA_OK)
         fail_with(init->sock, LAUNCH_STAGE_KEYRING, &err);

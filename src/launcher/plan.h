@@ -48,6 +48,8 @@ enum {
 enum {
     SANDBOX_PLAN_NO_NEW_PRIVS = 1u << 0, /* init sets it for itself and so for all */
     SANDBOX_PLAN_KEEP_IDS = 1u << 1, /* the agent's own user is the only one: nothing to change */
+    SANDBOX_PLAN_SHOW_NET =
+        1u << 2, /* hand the network namespace out, for a veth pair's inner end */
 };
 
 /**

@@ -124,6 +124,7 @@ enum {
     NETWORK_FD_NAMES_UDP,
     NETWORK_FD_NAMES_TCP,
     NETWORK_FD_TCP,
+    NETWORK_FD_NS, /* the namespace itself, with SANDBOX_PLAN_SHOW_NET */
     NETWORK_FD_COUNT
 };
 

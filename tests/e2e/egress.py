@@ -9,6 +9,7 @@ import http.server
 import json
 import os
 import pathlib
+import signal
 import socket
 import ssl
 import subprocess
@@ -360,6 +361,53 @@ class Rootless(Egress):
         if probe.returncode != 0:
             raise unittest.SkipTest("nobody cannot make a user namespace here")
         super().setUpClass()
+
+
+@unittest.skipUnless(os.geteuid() == 0, "needs root, to make veth pairs")
+class Veth(Egress):
+    """The same with an interface beside loopback: the proxy listens at its other end."""
+    options = ("--veth-pool", "10.213.0.0/16")
+
+    def test_the_variables_lead_to_the_proxy(self):
+        out = self.run_in("echo $http_proxy; grep -c eth0: /proc/net/dev")
+        self.assertRegex(out, r"^http://10\.213\.\d+\.\d+:3128\n1\n$")
+
+    def test_over_ipv6_as_well(self):
+        if not os.path.exists("/proc/net/if_inet6"):
+            self.skipTest("this kernel has no IPv6")
+        # The two ends have neighbouring addresses, the even one is the host's.
+        gateway = ("import ipaddress; print(ipaddress.ip_address(bytes.fromhex([w for w in map(str.split, "
+                   "open('/proc/net/if_inet6')) if w[5] == 'eth0' and w[0][:2] == 'fd'][0][0])) - 1)")
+        self.assertEqual(self.run_in(f'curl -sS -x "http://[$(python3 -c "{gateway}")]:3128" {self.origin}/6'),
+                         "GET /6 0\n")
+
+    def test_nobody_else_reaches_the_proxy(self):
+        """Not the host by the gateway's own address, and not the next sandbox."""
+        waiting = subprocess.Popen(
+            [harness.BIN / "openshell-agentctl", "--address", f"unix:{self.agent.socket}", "run", "-i",
+             "--policy", self.policy, "--", "/bin/sh", "-c", "echo $http_proxy; read -r _"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            host, port = waiting.stdout.readline().strip().removeprefix("http://").split(":")
+            with self.assertRaises(TimeoutError):
+                socket.create_connection((host, int(port)), timeout=2).close()
+            self.run_in(f"curl -sS -x http://{host}:{port} {self.origin}/", status=7)
+        finally:
+            waiting.communicate("\n", timeout=harness.PATIENCE_S)
+
+    def test_a_dead_agents_interfaces_go_with_its_successor(self):
+        agent = harness.Agent(*self.options)
+        mine = lambda: {name for _, name in socket.if_nameindex() if name.startswith("osa")}
+        others = mine()
+        command = [harness.BIN / "openshell-agentctl", "--address", f"unix:{agent.socket}", "run", "-d",
+                   "--policy", self.policy, "--", "/bin/sleep", "600"]
+        subprocess.run(command, check=True, capture_output=True)
+        made = mine() - others
+        self.assertEqual(len(made), 1)
+        agent.stop(signal.SIGKILL)
+        successor = harness.Agent(*self.options)
+        harness.wait_until(lambda: not made & mine(), "its interface has gone")
+        self.assertEqual(successor.stop(), 0)
 
 
 if __name__ == "__main__":

@@ -169,6 +169,7 @@ static void close_op(struct backend *base)
     channel_close(&b->zygote);
     launcher_reap();
     owner_worker_free(b->owner_worker);
+    network_close(b->network);
     cgroup_tree_close(b->cgroups);
     landlock_log_close(b->landlock_log);
     osa_close_fd(&b->null_fd);
@@ -237,6 +238,18 @@ static enum osa_code copy_paths(char ***ret, const char *const *paths, struct os
     return OSA_OK;
 }
 
+static enum osa_code open_network(struct process_backend *b, const char *pool,
+                                  struct osa_error *err)
+{
+    const struct network_config config = { .loop = b->loop, .ipv4_pool = pool };
+    if (pool == NULL)
+        return OSA_OK;
+    if (b->info.isolation.level < ISOLATION_FULL)
+        return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
+                        "veth pairs (%s) can be had at level full only", pool);
+    return network_open(&config, &b->network, err);
+}
+
 enum osa_code process_backend_open(struct osa_loop *loop,
                                    const struct process_backend_config *config,
                                    struct backend **ret, struct osa_error *err)
@@ -272,7 +285,9 @@ enum osa_code process_backend_open(struct osa_loop *loop,
         return code;
     }
     fill_info(b, config->max_isolation);
-    code = resources_probe(b, config->cgroup_parent, config->state_dir, err);
+    code = open_network(b, config->veth_pool, err);
+    if (code == OSA_OK)
+        code = resources_probe(b, config->cgroup_parent, config->state_dir, err);
     if (code != OSA_OK) {
         close_op(&b->base);
         return code;

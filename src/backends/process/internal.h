@@ -36,6 +36,7 @@ struct process_backend {
     uint64_t next_key;
     struct cgroup_tree *cgroups;                   /* owned; NULL: none at all */
     struct landlock_log *landlock_log;             /* owned; NULL: not told here */
+    struct network *network;                       /* owned; NULL: no veth pairs */
     struct osa_buf filters[SECCOMP_PROFILE_COUNT]; /* compiled when first wanted */
     char **hidden;                                 /* owned, NULL-terminated */
     char **secrets;                                /* the same */
@@ -58,6 +59,7 @@ struct sandbox {
     struct backend_sandbox base;
     struct process_backend *backend; /* borrowed */
     uint64_t key;
+    char id[64]; /* the agent's, an RFC 1123 label; for names */
     UT_hash_handle hh;
     enum sandbox_state state;
     struct sandbox_events *events; /* borrowed */
@@ -147,8 +149,13 @@ struct process {
 
 /** sandbox_network_want_door() - Mark a new sandbox as one with a proxy, if its level can have one */
 void sandbox_network_want_door(struct sandbox *s);
-/** sandbox_network_attach() - Put rules into the namespace behind READY's descriptors, which are taken; what fails is degraded */
-void sandbox_network_attach(struct sandbox *s, struct wire_packet *packet);
+/**
+ * sandbox_network_attach() - Put rules into the namespace behind READY's descriptors, which are taken
+ * Return: OSA_OK, with what rules and redirections lack as degraded; as network_attach() where a veth
+ * pair is wanted.
+ */
+OSA_MUST_CHECK enum osa_code sandbox_network_attach(struct sandbox *s, struct wire_packet *packet,
+                                                    struct osa_error *err);
 /** sandbox_network_close() - Give up rules, door and questions about owners */
 void sandbox_network_close(struct sandbox *s);
 /** sandbox_door_op() - Slot sandbox_door of struct backend_ops */

@@ -339,6 +339,14 @@ enum osa_code network_redirect(struct network_link *link, uint16_t names_port, u
     return network_rules_redirect(link->rules, names_port, tcp_port, err);
 }
 
+enum osa_code network_listen(const struct network_link *link, uint16_t port, int ret_fds[2],
+                             struct osa_error *err)
+{
+    if (link->net == NULL)
+        return osa_fail(err, OSA_FAILED_PRECONDITION, 0, "the sandbox has no veth pair");
+    return network_listen_at(&link->pair, port, ret_fds, err);
+}
+
 bool network_gateway(const struct network_link *link, struct in_addr *ret_v4,
                      struct in6_addr *ret_v6)
 {

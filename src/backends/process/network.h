@@ -118,6 +118,15 @@ OSA_MUST_CHECK enum osa_code network_set_proxy(struct network_link *link, uint16
 OSA_MUST_CHECK enum osa_code network_redirect(struct network_link *link, uint16_t names_port,
                                               uint16_t tcp_port, struct osa_error *err);
 
+/**
+ * network_listen() - Listeners on the gateway's addresses that nobody but this sandbox can reach
+ * What the host itself sends to its own address goes unanswered.
+ * @ret_fds: IPv4 and IPv6; non-blocking, CLOEXEC; the second is -1 where the host has no IPv6
+ * Return: OSA_OK; FAILED_PRECONDITION: no veth; RESOURCE_EXHAUSTED; INTERNAL.
+ */
+OSA_MUST_CHECK enum osa_code network_listen(const struct network_link *link, uint16_t port,
+                                            int ret_fds[2], struct osa_error *err);
+
 /** network_gateway() - The gateway's addresses, where a proxy listens for this sandbox alone. Return: false without a veth */
 bool network_gateway(const struct network_link *link, struct in_addr *ret_v4,
                      struct in6_addr *ret_v6);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What network.c, network_wire.c, network_rules.c and network_log.c share; for them alone. */
+/* What network.c, network_wire.c, network_rules.c, network_listen.c and network_log.c share; for them alone. */
 #pragma once
 
 #include "backends/process/network.h"
@@ -84,3 +84,9 @@ OSA_MUST_CHECK enum osa_code network_log_start(struct netlink *log, struct osa_e
 /** network_log_parse() - One message that the kernel sent. Return: false when it is none that we understand */
 bool network_log_parse(uint16_t type, const void *body, size_t len,
                        struct network_denial *ret_denial);
+
+/* ---- network_listen.c ---- */
+
+/** network_listen_at() - As network_listen(), at the outer end of a pair that is there */
+OSA_MUST_CHECK enum osa_code network_listen_at(const struct network_pair *pair, uint16_t port,
+                                               int ret_fds[2], struct osa_error *err);

@@ -22,6 +22,7 @@ struct plan_builder {
  * @landlock_abi:  as probed; 0: none
  * @landlock_log:  its refusals are read from the kernel's audit
  * @seccomp_flags: of seccomp(2), as in struct sandbox_plan
+ * @veth:          a sandbox with a proxy gets a veth pair, for which init hands its namespace out
  * @hidden:        host paths that no sandbox sees, NULL-terminated, or NULL
  * @secrets:       those of them that would give the agent away to whoever reads them
  */
@@ -29,6 +30,7 @@ struct plan_host {
     uint32_t landlock_abi;
     bool landlock_log;
     uint32_t seccomp_flags;
+    bool veth;
     const char *const *hidden;
     const char *const *secrets;
 };

@@ -218,6 +218,7 @@ enum osa_code plan_build_sandbox(struct plan_builder *ret, const struct sandbox_
         plan.proxy_port = SANDBOX_PROXY_PORT;
         plan.names_port = spec->names ? SANDBOX_NAMES_PORT : 0;
         plan.tcp_port = spec->names ? SANDBOX_TCP_PORT : 0;
+        plan.flags |= host->veth ? (unsigned)SANDBOX_PLAN_SHOW_NET : 0u;
     }
     (void)osa_buf_add(buf, &plan, sizeof(plan));
     plan.seccomp = plan_add_bytes(buf, filter->data, filter->len);

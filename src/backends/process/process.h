@@ -14,6 +14,8 @@
 /**
  * struct process_backend_config - Choices of the agent; all zero is fine
  * @cgroup_parent, @state_dir: as in struct cgroup_config; a parent that cannot be used is a failure
+ * @veth_pool: IPv4 network, /8 to /21, of which a sandbox with a proxy gets a veth pair's addresses,
+ *            which takes the level FULL; what dead agents left in it is removed. NULL: loopback alone
  * @max_isolation: not to go above this level; ISOLATION_ANY: the highest that the host gives
  * @hidden_paths:  directories of the agent (sockets, tokens, state) that no sandbox may see; absolute,
  *                 NULL-terminated, copied; NULL for none
@@ -23,6 +25,7 @@
 struct process_backend_config {
     const char *cgroup_parent;
     const char *state_dir;
+    const char *veth_pool;
     enum isolation_level max_isolation;
     const char *const *hidden_paths;
     const char *const *secret_paths;

@@ -213,8 +213,10 @@ static void on_init_packet(struct channel *channel, struct wire_packet *packet)
         if (packet->head.type == LAUNCHER_READY &&
             packet->head.length == sizeof(struct launcher_ready)) {
             take_ready(s, packet->body);
-            sandbox_network_attach(s, packet);
-            confirm(s);
+            if (sandbox_network_attach(s, packet, &s->failure) == OSA_OK)
+                confirm(s);
+            else
+                begin_end(s, /* kill_now= */ true);
         } else {
             const char *detail = packet->head.length > 0 ? packet->body : "";
             stage_error(&packet->head, detail, &s->failure);
@@ -303,6 +305,7 @@ static enum osa_code send_create(struct sandbox *s, const struct sandbox_spec *s
     const struct plan_host host = { .landlock_abi = s->backend->info.isolation.landlock_abi,
                                     .landlock_log = s->backend->landlock_log != NULL,
                                     .seccomp_flags = s->backend->probe.seccomp_flags,
+                                    .veth = s->backend->network != NULL,
                                     .hidden = (const char *const *)s->backend->hidden,
                                     .secrets = (const char *const *)s->backend->secrets };
     struct plan_builder plan;
@@ -334,6 +337,7 @@ void sandbox_create_op(struct backend *base, const struct sandbox_spec *spec,
     s->base.ops = base->ops;
     s->backend = b;
     s->key = ++b->next_key;
+    (void)snprintf(s->id, sizeof(s->id), "%s", spec->id);
     s->events = events;
     s->init_pidfd = -1;
     s->door_fds[0] = s->door_fds[1] = -1;

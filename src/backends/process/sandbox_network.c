@@ -6,14 +6,18 @@
  * of it whether the rules are there or not; what they add is the refusal at once and the record.
  * The proxy's listeners stand on that loopback; init opens them before anything of the workload
  * runs, and the agent accepts from them where it is. So no packet crosses a namespace, the host has
- * no interface, address or port for a sandbox, and nobody outside can reach its proxy. A veth pair
- * (network.h) would do the same with all of these, and a second of delay while its link comes up.
+ * no interface, address or port for a sandbox, and nobody outside can reach its proxy.
+ *
+ * A veth pair (network.h) is for programs that want an interface with an address that is not the
+ * loopback's, and for who wants to watch a sandbox's traffic from the host. It takes FULL, and a second
+ * of delay for a connection that is made before its link is up.
  */
 #include "backends/defer.h"
 #include "backends/process/internal.h"
 #include "backends/process/plan_build.h"
 #include "base/fd.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
 
@@ -74,23 +78,34 @@ static int take_network_fd(struct wire_packet *packet, unsigned which)
                         (unsigned)__builtin_popcount(ready->network_fds & ((1u << which) - 1)));
 }
 
-static void attach_rules(struct sandbox *s, struct wire_packet *packet)
+/* With a veth pair it is all or nothing; without one rules are there for the refusal and the record. */
+static enum osa_code attach_rules(struct sandbox *s, struct wire_packet *packet,
+                                  struct osa_error *err)
 {
-    struct osa_error err = { 0 };
+    const char *missing = "refused connections are not reported: no nf_tables rules";
     struct network_sockets sockets = {
-        .ns_fd = -1,
+        .ns_fd = take_network_fd(packet, NETWORK_FD_NS),
         .route_fd = take_network_fd(packet, NETWORK_FD_ROUTE),
         .rules_fd = take_network_fd(packet, NETWORK_FD_RULES),
         .log_fd = take_network_fd(packet, NETWORK_FD_LOG),
     };
+    struct network *pairs = s->isolation.network == NETWORK_PROXY ? s->backend->network : NULL;
+    enum osa_code code = OSA_OK;
     s->network_events.denied = on_denied;
-    if (sockets.route_fd < 0)
-        isolation_add_degraded(&s->isolation,
-                               "refused connections are not reported: netfilter has no netlink");
-    else if (network_attach(NULL, s->backend->loop, "", /* proxy_port= */ 0, &sockets,
-                            &s->network_events, &s->network, &err) != OSA_OK)
-        isolation_add_degraded(&s->isolation,
-                               "refused connections are not reported: no nf_tables rules");
+    if (sockets.route_fd >= 0)
+        code = network_attach(pairs, s->backend->loop, s->id, SANDBOX_PROXY_PORT, &sockets,
+                              &s->network_events, &s->network, err);
+    else
+        missing = "refused connections are not reported: netfilter has no netlink";
+    if (pairs != NULL && code == OSA_OK && s->network == NULL)
+        code = osa_fail(err, OSA_FAILED_PRECONDITION, 0, "veth pair: %s", missing);
+    if (pairs != NULL && code != OSA_OK) {
+        err->stage = "network";
+        return code;
+    }
+    if (s->network == NULL)
+        isolation_add_degraded(&s->isolation, missing);
+    return OSA_OK;
 }
 
 static void attach_names(struct sandbox *s, struct wire_packet *packet)
@@ -110,19 +125,39 @@ static void attach_names(struct sandbox *s, struct wire_packet *packet)
                                           "know no proxy: nf_tables cannot redirect here");
 }
 
-void sandbox_network_attach(struct sandbox *s, struct wire_packet *packet)
+/* With a veth pair the proxy listens on its outer end; what init has opened on loopback goes. */
+static enum osa_code open_listeners(struct sandbox *s, struct wire_packet *packet,
+                                    struct osa_error *err)
 {
-    if ((s->isolation.namespaces & NAMESPACE_NET) == 0)
-        return;
-    attach_rules(s, packet);
-    if (s->isolation.network != NETWORK_PROXY)
-        return;
-    if (s->backend->owner_worker == NULL)
-        s->backend->owner_worker = owner_worker_new(s->backend->loop);
+    enum osa_code code = OSA_OK;
     s->door_fds[0] = take_network_fd(packet, NETWORK_FD_PROXY4);
     s->door_fds[1] = take_network_fd(packet, NETWORK_FD_PROXY6);
+    if (s->backend->network != NULL) {
+        osa_replace_fd(&s->door_fds[0], -1);
+        osa_replace_fd(&s->door_fds[1], -1);
+        code = network_listen(s->network, SANDBOX_PROXY_PORT, s->door_fds, err);
+    }
+    if (code != OSA_OK)
+        err->stage = "network";
+    return code;
+}
+
+enum osa_code sandbox_network_attach(struct sandbox *s, struct wire_packet *packet,
+                                     struct osa_error *err)
+{
+    if ((s->isolation.namespaces & NAMESPACE_NET) == 0)
+        return OSA_OK;
+    enum osa_code code = attach_rules(s, packet, err);
+    if (code != OSA_OK || s->isolation.network != NETWORK_PROXY)
+        return code;
+    code = open_listeners(s, packet, err);
+    if (code != OSA_OK)
+        return code;
+    if (s->backend->owner_worker == NULL)
+        s->backend->owner_worker = owner_worker_new(s->backend->loop);
     s->owners = owners_new(s->backend->owner_worker, take_network_fd(packet, NETWORK_FD_DIAG));
     attach_names(s, packet);
+    return OSA_OK;
 }
 
 void sandbox_network_close(struct sandbox *s)
@@ -135,6 +170,20 @@ void sandbox_network_close(struct sandbox *s)
         osa_replace_fd(&s->names_fds[i], -1);
 }
 
+/* What processes inside call the addresses of the listeners. */
+static void name_hosts(const struct sandbox *s, struct sandbox_door *door)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (s->network == NULL || !network_gateway(s->network, &v4, &v6)) {
+        v4 = (struct in_addr){ htonl(INADDR_LOOPBACK) };
+        v6 = in6addr_loopback;
+    }
+    (void)inet_ntop(AF_INET, &v4, door->hosts[0], sizeof(door->hosts[0]));
+    if (door->fds[1] >= 0)
+        (void)inet_ntop(AF_INET6, &v6, door->hosts[1], sizeof(door->hosts[1]));
+}
+
 enum osa_code sandbox_door_op(struct backend_sandbox *base, struct sandbox_door *ret_door,
                               struct osa_error *err)
 {
@@ -143,14 +192,12 @@ enum osa_code sandbox_door_op(struct backend_sandbox *base, struct sandbox_door 
         return osa_fail(err, OSA_FAILED_PRECONDITION, 0, "the sandbox has no egress proxy");
     *ret_door = (struct sandbox_door){ .fds = { osa_take_fd(&s->door_fds[0]),
                                                 osa_take_fd(&s->door_fds[1]) },
-                                       .hosts = { "127.0.0.1", "" },
                                        .port = SANDBOX_PROXY_PORT,
                                        .names = s->names_fds[2] >= 0,
                                        .names_udp = osa_take_fd(&s->names_fds[0]),
                                        .names_tcp = osa_take_fd(&s->names_fds[1]),
                                        .tcp = osa_take_fd(&s->names_fds[2]) };
-    if (ret_door->fds[1] >= 0)
-        (void)snprintf(ret_door->hosts[1], sizeof(ret_door->hosts[1]), "::1");
+    name_hosts(s, ret_door);
     return OSA_OK;
 }
 
