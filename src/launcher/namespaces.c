@@ -49,6 +49,15 @@ int namespace_map_self(uid_t uid, gid_t gid)
     return osa_write_file(AT_FDCWD, "/proc/self/gid_map", text);
 }
 
+static int set_address(int fd, unsigned long which, const char *label, in_addr_t address)
+{
+    struct ifreq request = { 0 };
+    const struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr = { address } };
+    (void)snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", label);
+    memcpy(&request.ifr_addr, &in, sizeof(in));
+    return ioctl(fd, which, &request) < 0 ? -errno : 0;
+}
+
 int namespace_raise_loopback(void)
 {
     OSA_AUTO(osa_close_fd) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -56,7 +65,11 @@ int namespace_raise_loopback(void)
     if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request) < 0)
         return -errno;
     request.ifr_flags |= IFF_UP;
-    return ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
+    if (ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+        return -errno;
+    /* "lo:0" is a label of one address more, not a device: netdevice(7). */
+    int rc = set_address(fd, SIOCSIFADDR, "lo:0", htonl(SANDBOX_PROXY_ADDRESS));
+    return rc < 0 ? rc : set_address(fd, SIOCSIFNETMASK, "lo:0", INADDR_BROADCAST);
 }
 
 int namespace_open_network(int ret_fds[NETWORK_FD_COUNT])
@@ -113,9 +126,7 @@ static int bind_everywhere(int type, uint16_t port)
 
 int namespace_open_proxy(uint16_t port, int ret_fds[NETWORK_FD_COUNT])
 {
-    const struct sockaddr_in v4 = { .sin_family = AF_INET,
-                                    .sin_port = htons(port),
-                                    .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    const struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
     const struct sockaddr_in6 v6 = { .sin6_family = AF_INET6,
                                      .sin6_port = htons(port),
                                      .sin6_addr = IN6ADDR_LOOPBACK_INIT };

@@ -29,7 +29,7 @@ int namespace_open_network(int ret_fds[NETWORK_FD_COUNT]);
 
 /**
  * namespace_open_proxy() - Where the egress proxy listens for this network namespace: on its
- * loopback, which is up; and a netlink socket that tells who has which connection (sock_diag(7))
+ * addresses, which are all its own: 127.0.0.0/8, ::1 and SANDBOX_PROXY_ADDRESS; and a netlink socket that tells who has which connection (sock_diag(7))
  * Whoever accepts from them may live in another namespace.
  * @port:    of both listeners
  * @ret_fds: NETWORK_FD_DIAG to NETWORK_FD_PROXY6 are written, only on success; the last is -1 where
@@ -49,5 +49,5 @@ int namespace_open_proxy(uint16_t port, int ret_fds[NETWORK_FD_COUNT]);
  */
 int namespace_open_names(uint16_t names_port, uint16_t tcp_port, int ret_fds[NETWORK_FD_COUNT]);
 
-/** namespace_raise_loopback() - Bring lo up in the caller's new network namespace. Return: 0 or -errno */
+/** namespace_raise_loopback() - Bring lo up in the caller's new network namespace, with SANDBOX_PROXY_ADDRESS on it. Return: 0 or -errno */
 int namespace_raise_loopback(void);

@@ -52,6 +52,9 @@ enum {
         1u << 2, /* hand the network namespace out, for a veth pair's inner end */
 };
 
+/* 10.200.0.1, where OpenShell's own sandboxes have their proxy: programs and tests know it by number. */
+#define SANDBOX_PROXY_ADDRESS 0x0ac80001u
+
 /**
  * struct sandbox_plan - What init does once, before the sandbox is confirmed
  * @size:       bytes of the whole plan

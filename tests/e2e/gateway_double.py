@@ -129,8 +129,10 @@ def refuse(code, text="refused by the test"):
 class Double(OpenShellServicer):
     """The gateway: its service for sandboxes, and its client of the driver."""
 
-    def __init__(self):
+    def __init__(self, certificates=None):
+        """@certificates: harness's; clients must then show a certificate of its authority."""
         self.faults = {}
+        self.certificates = certificates
         self.sandboxes = {}
         self.relays = {}
         self.broken = []
@@ -143,7 +145,14 @@ class Double(OpenShellServicer):
     def serve(self):
         self.server = grpc.server(futures.ThreadPoolExecutor(64), interceptors=[Faults(self.faults)])
         add_OpenShellServicer_to_server(self, self.server)
-        self.server.add_insecure_port(f"127.0.0.1:{self.port}")
+        address = f"127.0.0.1:{self.port}"
+        if self.certificates is None:
+            self.server.add_insecure_port(address)
+        else:
+            authority, key, cert = (pathlib.Path(path).read_bytes() for path in (
+                self.certificates.ca, self.certificates.key, self.certificates.cert))
+            self.server.add_secure_port(address, grpc.ssl_server_credentials(
+                [(key, cert)], root_certificates=authority, require_client_auth=True))
         self.server.start()
 
     def stop(self):

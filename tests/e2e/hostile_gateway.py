@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """openshell-sandbox against a gateway that refuses, vanishes at each step, or talks nonsense."""
 import pathlib
-import unittest
+import shutil
+import tempfile
 
 import gateway_double
 import harness
@@ -225,6 +226,66 @@ class Nonsense(WithDouble):
         relay.to_sandbox.put(gateway_double.END)
 
 
+class MutualTls(WithDouble):
+    """https: the gateway is believed for its authority and name, and we show a certificate."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="osa-pki-")
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.certificates = harness.Certificates(cls.folder)
+        cls.other = cls.certificates.authority("other")
+
+    def setUp(self):
+        super().setUp()
+        self.tls = gateway_double.Double(self.certificates)
+        self.addCleanup(self.tls.stop)
+        self.sandbox = self.double.add()
+        self.tls.sandboxes[self.sandbox.id] = self.sandbox
+
+    def environment(self, **changes):
+        return {"OPENSHELL_ENDPOINT": f"https://127.0.0.1:{self.tls.port}",
+                "OPENSHELL_TLS_CA": str(self.certificates.ca),
+                "OPENSHELL_TLS_CERT": str(self.certificates.client_cert),
+                "OPENSHELL_TLS_KEY": str(self.certificates.client_key), **changes}
+
+    def runs(self, **changes):
+        """One run; its exit is reported, so the last call went through as well."""
+        supervisor = self.start(self.sandbox, "/bin/sh", "-c", "exit 3",
+                                environment=self.environment(**changes))
+        self.assertEqual(supervisor.wait(), 3, supervisor.log())
+        self.assertEqual(self.sandbox.exit, 3)
+
+    def fails(self, status, text, **changes):
+        supervisor = self.start(self.sandbox, environment=self.environment(**changes))
+        self.assertEqual(supervisor.wait(), status, supervisor.log())
+        self.assertIn(text, supervisor.log())
+
+    def test_it_works(self):
+        self.runs()
+
+    def test_another_name(self):
+        self.runs(OPENSHELL_GATEWAY_TLS_SERVER_NAME="localhost")
+
+    def test_half_a_configuration(self):
+        for name in ("CA", "CERT", "KEY"):
+            self.fails(2, "https needs OPENSHELL_TLS_CA, OPENSHELL_TLS_CERT and OPENSHELL_TLS_KEY",
+                       **{f"OPENSHELL_TLS_{name}": ""})
+
+    def test_a_gateway_that_is_not_believed(self):
+        wrong = (({"OPENSHELL_TLS_CA": str(self.other)}, "certificate verify failed"),
+                 ({"OPENSHELL_GATEWAY_TLS_SERVER_NAME": "gateway.example.com"},
+                  "is not in peer certificate"))
+        runs = [(self.start(self.sandbox, environment=self.environment(**changes)), text)
+                for changes, text in wrong]
+        for supervisor, text in runs:
+            self.assertEqual(supervisor.wait(), 1, supervisor.log())
+            self.assertIn(text, supervisor.log())
+
+    def test_a_key_that_is_missing(self):
+        self.fails(1, "/does/not/exist", OPENSHELL_TLS_KEY="/does/not/exist")
+
+
 class Sessions(WithDouble):
     def test_rejected(self):
         sandbox = self.double.add()
@@ -250,4 +311,4 @@ class Sessions(WithDouble):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    harness.main()

@@ -363,4 +363,4 @@ class Hostile(WithSandbox):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    harness.main()

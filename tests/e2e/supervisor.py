@@ -400,4 +400,4 @@ class Runs(WithDouble):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    harness.main()

@@ -146,6 +146,32 @@ static void test_owner(void **state)
     close_with_door(&box, &door);
 }
 
+/* Where OpenShell's own sandboxes have their proxy, there is one here as well; beside it nothing. */
+static void test_known_address(void **state)
+{
+    (void)state;
+    struct box box;
+    struct sandbox_door door;
+    struct seen seen;
+    struct door_visit visit;
+    struct asked asked;
+    open_with_door(&box, &door);
+    struct process_spec spec = bash("exec 3<>/dev/tcp/10.200.0.1/3128 && read -r line <&3 && "
+                                    "echo \"$line\"; (exec 4<>/dev/tcp/10.200.0.2/3128) "
+                                    "2>/dev/null || echo refused");
+    launch(&box, &seen, &spec);
+    int fd = accept_one(&door, &visit);
+    ask(&box, &visit, &asked);
+    assert_int_equal(asked.code, OSA_OK);
+    assert_string_equal(asked.exe, "/usr/bin/bash");
+    assert_int_equal(osa_write_all(fd, "hello\n", 6), 0);
+    osa_close_fd(&fd);
+    finish(&seen);
+    assert_string_equal(seen.out.data, "hello\nrefused\n");
+    seen_done(&seen);
+    close_with_door(&box, &door);
+}
+
 static void test_shared(void **state)
 {
     (void)state;
@@ -267,9 +293,10 @@ static void test_end(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_owner),      cmocka_unit_test(test_shared),
-        cmocka_unit_test(test_gone),       cmocka_unit_test(test_changed),
-        cmocka_unit_test(test_other_ways), cmocka_unit_test(test_end),
+        cmocka_unit_test(test_owner),   cmocka_unit_test(test_known_address),
+        cmocka_unit_test(test_shared),  cmocka_unit_test(test_gone),
+        cmocka_unit_test(test_changed), cmocka_unit_test(test_other_ways),
+        cmocka_unit_test(test_end),
     };
     if (!fixture_level(argc, argv))
         return 77;

@@ -8,6 +8,7 @@
  *     chain out { type filter hook output priority 0; policy drop;
  *       oif lo ip daddr 127.0.0.0/8 accept
  *       oif lo ip6 daddr ::1 accept
+ *       oif lo ip daddr 10.200.0.1 accept          # SANDBOX_PROXY_ADDRESS
  *       oif lo ip daddr INSIDE4 accept             # to oneself by the own address
  *       oif lo ip6 daddr INSIDE6 accept
  *       ip daddr GATEWAY4 tcp dport PROXY accept
@@ -40,6 +41,7 @@
 #include "backends/process/network_internal.h"
 
 #include "backends/backend.h"
+#include "launcher/plan.h"
 
 #include <errno.h>
 #include <linux/netfilter.h>
@@ -327,7 +329,9 @@ static void refuse_the_rest(struct netlink *nl)
 
 static void add_rules(struct netlink *nl, const struct network_pair *pair, uint16_t proxy_port)
 {
+    const struct in_addr proxy = { htonl(SANDBOX_PROXY_ADDRESS) };
     allow_loopback(nl);
+    allow_to_self(nl, AF_INET, &proxy);
     if (pair != NULL) {
         allow_to_self(nl, AF_INET, &pair->inside4);
         allow_to_self(nl, AF_INET6, &pair->inside6);
