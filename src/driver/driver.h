@@ -170,7 +170,7 @@ void box_launch(struct box *box);
 /** launch_agent() - Start its agent, now. For box.c; INTERNAL and so on when it cannot be started */
 OSA_MUST_CHECK enum osa_code launch_agent(struct box *box, struct osa_error *err);
 
-/** launch_last_words() - The last line of the agent's log, for people; "" when there is none */
+/** launch_last_words() - The last error in the agent's log, else its last line, for people; "" when there is none */
 void launch_last_words(const struct box *box, char *ret_text, size_t size);
 
 /** box_snapshot() - As the gateway wants it; everything lives in @arena */

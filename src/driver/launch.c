@@ -165,6 +165,20 @@ static int open_log(const struct box *box)
     return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
+/* The last line that is an error's, for what ends with it may warn of more; else the last one. */
+static const char *telling_line(char *lines)
+{
+    const char *told = NULL;
+    const char *last = lines;
+    char *rest = lines;
+    for (char *line; (line = strsep(&rest, "\n")) != NULL; last = line) {
+        const char *level = strchr(line, ' ');
+        if (level != NULL && strncmp(level, " error ", strlen(" error ")) == 0)
+            told = line;
+    }
+    return told != NULL ? told : last;
+}
+
 void launch_last_words(const struct box *box, char *ret_text, size_t size)
 {
     char path[PATH_MAX];
@@ -182,8 +196,7 @@ void launch_last_words(const struct box *box, char *ret_text, size_t size)
     if (len <= 0)
         return;
     tail[len] = '\0';
-    const char *line = strrchr(tail, '\n');
-    line = line != NULL ? line + 1 : tail;
+    const char *line = telling_line(tail);
     /* What an agent logs is printable and UTF-8, but a cut may have gone through a character. */
     size_t out = 0;
     for (size_t i = 0; line[i] != '\0' && out + 1 < size; i++) {
