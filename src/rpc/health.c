@@ -107,7 +107,6 @@ static const struct rpc_method methods[] = {
         .kind = RPC_UNARY,
         .request = &grpc__health__v1__health_check_request__descriptor,
         .response = &grpc__health__v1__health_check_response__descriptor,
-        .inline_ok = true,
         .message = on_check,
     },
     {
@@ -136,6 +135,8 @@ enum osa_code rpc_health_new(enum rpc_role role, struct rpc_health **ret_health,
                                             .methods = health->methods,
                                             .method_count = OSA_ARRAY_LEN(methods) };
     enum osa_code code = rpc_health_add(health, "", err);
+    if (code == OSA_OK)
+        code = rpc_health_add(health, health->service.name, err);
     if (code != OSA_OK) {
         rpc_health_free(health);
         return code;

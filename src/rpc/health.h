@@ -6,7 +6,12 @@
 
 struct rpc_health;
 
-/** rpc_health_new() - Knows the server as a whole (""), which does not serve yet. @role: whom Check and Watch let in */
+/**
+ * rpc_health_new() - Knows the server as a whole ("") and itself, none of which serves yet
+ * Itself, "grpc.health.v1.Health", is for those who ask whether the server lives: a drain, which takes other
+ * names out of service, leaves it. Answers come from the loop, so that one that hangs is found out.
+ * @role: whom Check and Watch let in
+ */
 OSA_MUST_CHECK enum osa_code rpc_health_new(enum rpc_role role, struct rpc_health **ret_health,
                                             struct osa_error *err);
 

@@ -12,8 +12,8 @@ KEY = "e2e-key"
 
 
 class Double:
-    def __init__(self, *arguments):
-        self.process = subprocess.Popen(["/usr/bin/python3", DOUBLE, "--api-key", KEY, *arguments],
+    def __init__(self, *arguments, prefix=()):
+        self.process = subprocess.Popen([*prefix, "/usr/bin/python3", DOUBLE, "--api-key", KEY, *arguments],
                                         stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         if not line:

@@ -101,7 +101,8 @@ class AtWork(Built):
         program = inspect(image)["Config"]["Entrypoint"][0]
 
         def serving():
-            return podman("exec", name, program, "health", check=False).stdout == "SERVING\n"
+            return podman("exec", name, program, "health", "--listen",
+                          "unix:/run/openshell-agent/agent.sock", check=False).stdout == "SERVING\n"
         self.until(name, serving, f"{image} serves")
         return name
 
@@ -167,7 +168,8 @@ class AtWork(Built):
                                              "SYS_RESOURCE")),
                 "--tmpfs", "/var/lib/openshell-driver:mode=0700", "--tmpfs", "/tmp",
                 "--volume", f"{folder}:/run/openshell-driver", f"{PREFIX}/driver",
-                "--endpoint", f"http://127.0.0.1:{double.port}")
+                "--state-dir", "/var/lib/openshell-driver", "--socket",
+                "/run/openshell-driver/driver.sock", "--endpoint", f"http://127.0.0.1:{double.port}")
             socket = f"{folder}/driver.sock"
             self.until(name, lambda: os.path.exists(socket), "the driver listens")
             import grpc

@@ -69,6 +69,10 @@ static void test_check(void **state)
     assert_int_equal(status, 2);
     assert_int_equal(check(rig, "rpc_test.Echo", &status, &err), OSA_OK);
     assert_int_equal(status, 1);
+    /* Whoever asks whether it lives is not told that it drains. */
+    rpc_server_set_serving(rig->server, "rpc_test.Echo", false);
+    assert_int_equal(check(rig, "grpc.health.v1.Health", &status, &err), OSA_OK);
+    assert_int_equal(status, 1);
     assert_int_equal(check(rig, "no.Such", &status, &err), OSA_NOT_FOUND);
     assert_string_equal(err.text, "this server has no service 'no.Such'");
 }
