@@ -153,6 +153,16 @@ static enum osa_code make_root(struct mounts_build *b)
     return osa_fail(b->err, OSA_INTERNAL, 0, "shape %d", (int)b->shape);
 }
 
+/* What the policy lists under that name is there already, and stays. */
+static enum osa_code link_workspace(struct mounts_build *b)
+{
+    const char *workspace = b->spec->workspace;
+    if (workspace == NULL || workspace[0] == '\0' || strcmp(workspace, "/") == 0 ||
+        symlinkat(workspace, b->root_fd, "sandbox") == 0 || errno == EEXIST)
+        return OSA_OK;
+    return mounts_failed(b, -errno, "the link /sandbox");
+}
+
 /* ---- order ---- */
 
 static enum osa_code check_paths(const struct mounts_spec *spec, struct osa_error *err)
@@ -271,6 +281,8 @@ static enum osa_code build(struct mounts_build *b)
         code = mounts_make_system(b);
     if (code == OSA_OK)
         code = mounts_show_paths(b);
+    if (code == OSA_OK && b->shape == MOUNTS_VIEW)
+        code = link_workspace(b);
     if (code == OSA_OK)
         code = mounts_hide_paths(b);
     if (code == OSA_OK)

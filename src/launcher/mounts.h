@@ -55,6 +55,8 @@ struct mounts_path {
  *              socket directories. NULL-terminated or NULL. Host's root only
  * @shared:     a directory of the host that processes see, read-only, as /dev/openshell; NULL or ""
  *              for none
+ * @workspace:  where /sandbox leads in a view, as people and programs expect of OpenShell's
+ *              sandboxes; NULL or "" for nowhere
  * @scratch_bytes: bound of everything the sandbox may write outside @paths; rounded up to pages
  * @owner_uid, @owner_gid: own what is made for the sandbox (missing writable directories of an image)
  * @own_pid_namespace: the caller is in a fresh pid namespace, so that /proc can be mounted
@@ -67,6 +69,7 @@ struct mounts_spec {
     size_t path_count;
     const char *const *hidden;
     const char *shared;
+    const char *workspace;
     uint64_t scratch_bytes;
     uid_t owner_uid;
     gid_t owner_gid;

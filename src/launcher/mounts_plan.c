@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* The head; then the root, the shared directory, each path with 'r' or 'w' before it, and each hidden path, as strings. */
+/* The head; then the root, the shared directory, the workspace, each path with 'r' or 'w' before it, and each hidden path, as strings. */
 struct head {
     uint32_t magic;
     uint32_t path_count;
@@ -43,7 +43,8 @@ enum osa_code mounts_plan_write(const struct mounts_spec *spec, struct osa_buf *
         .scratch_bytes = spec->scratch_bytes,
     };
     bool fits = osa_buf_add(buf, &head, sizeof(head)) && add_string(buf, spec->root) &&
-                add_string(buf, spec->shared != NULL ? spec->shared : "");
+                add_string(buf, spec->shared != NULL ? spec->shared : "") &&
+                add_string(buf, spec->workspace != NULL ? spec->workspace : "");
     for (size_t i = 0; fits && i < spec->path_count; i++)
         fits = osa_buf_add(buf, spec->paths[i].writable ? "w" : "r", 1) &&
                add_string(buf, spec->paths[i].path);
@@ -78,7 +79,8 @@ bool mounts_plan_parse(const void *data, size_t len, struct mounts_plan *ret_pla
         return false;
     const char *root = take_string(&at, end);
     const char *shared = root == NULL ? NULL : take_string(&at, end);
-    if (shared == NULL)
+    const char *workspace = shared == NULL ? NULL : take_string(&at, end);
+    if (workspace == NULL)
         return false;
     for (uint32_t i = 0; i < head.path_count; i++) {
         const char *text = take_string(&at, end);
@@ -99,6 +101,7 @@ bool mounts_plan_parse(const void *data, size_t len, struct mounts_plan *ret_pla
         .path_count = head.path_count,
         .hidden = ret_plan->hidden,
         .shared = shared,
+        .workspace = workspace,
         .scratch_bytes = head.scratch_bytes,
         .owner_uid = head.owner_uid,
         .owner_gid = head.owner_gid,

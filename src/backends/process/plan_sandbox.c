@@ -132,6 +132,7 @@ static enum osa_code add_mounts(struct osa_buf *buf, const struct sandbox_spec *
         .path_count = paths->count,
         .hidden = spec->root[0] == '\0' ? hidden : NULL,
         .shared = isolation->network == NETWORK_PROXY ? spec->shared : NULL,
+        .workspace = spec->workdir,
         .scratch_bytes = spec->resources.disk_bytes,
         .own_pid_namespace = (isolation->namespaces & NAMESPACE_PID) != 0,
         .own_net_namespace = (isolation->namespaces & NAMESPACE_NET) != 0,

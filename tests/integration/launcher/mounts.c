@@ -257,6 +257,8 @@ static void check_view(const struct mounts_report *report)
     CHECK(is_missing("/sys"));
     CHECK_ERRNO(open_errno("/made", O_WRONLY | O_CREAT), EROFS);
     CHECK_ERRNO(open_errno("/var/tmp/x", O_WRONLY | O_CREAT), 0);
+    char text[64] = "";
+    CHECK(readlink("/sandbox", text, sizeof(text) - 1) == 8 && strcmp(text, "/tmp/any") == 0);
 }
 
 static void test_view(void **state)
@@ -267,6 +269,7 @@ static void test_view(void **state)
         { "/tmp", true },  { "/dev/null", true }, { "/no/such/path", false },
     };
     struct scene scene = scene_of(paths, OSA_ARRAY_LEN(paths), check_view);
+    scene.spec.workspace = "/tmp/any";
     play_both(&scene);
 }
 
@@ -286,6 +289,7 @@ static void check_nested(const struct mounts_report *report)
     CHECK(count_entries(in_base("state")) == 0);
     /* /tmp itself is still private */
     CHECK_ERRNO(open_errno("/tmp/x", O_WRONLY | O_CREAT), 0);
+    CHECK(is_missing("/sandbox"));
 }
 
 /* The child lists before the parent, a link, a single file, a hidden directory. */

@@ -13,6 +13,7 @@ static const struct mounts_spec spec = {
     .paths = paths,
     .path_count = 2,
     .hidden = hidden,
+    .workspace = "/data/work",
     .scratch_bytes = 1ull << 40,
     .owner_uid = 1000,
     .owner_gid = 1001,
@@ -36,6 +37,7 @@ static void test_round_trip(void **state)
     assert_true(plan.spec.paths[1].writable);
     assert_string_equal(plan.spec.hidden[0], "/run/agent");
     assert_null(plan.spec.hidden[1]);
+    assert_string_equal(plan.spec.workspace, "/data/work");
     assert_true(plan.spec.scratch_bytes == 1ull << 40);
     assert_int_equal(plan.spec.owner_uid, 1000);
     assert_int_equal(plan.spec.owner_gid, 1001);
