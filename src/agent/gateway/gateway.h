@@ -76,6 +76,7 @@ struct gateway {
     struct io_ssh_server *ssh; /* NULL until somebody comes */
     struct ssh_client *ssh_clients;
     struct ssh_listener *ssh_listener;
+    unsigned relays;                /* that are open or being opened */
     struct ssh_session *main_input; /* who types into the main process */
 };
 

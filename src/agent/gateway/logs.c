@@ -8,6 +8,7 @@
 
 #include "agent/events.h"
 #include "base/log.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,6 +93,19 @@ static const char *describe(const struct gateway *gateway, const struct event *e
     return out;
 }
 
+/* Names and paths of a workload are bytes, and a long line is cut anywhere; a message is UTF-8 of one line. */
+static void clean(char *text)
+{
+    for (char *p = text; *p != '\0';) {
+        size_t len = osa_utf8_length(p, strlen(p));
+        bool shown = len > 0 && !osa_utf8_is_obeyed(osa_utf8_point(p, len));
+        len = OSA_MAX(len, (size_t)1);
+        if (!shown)
+            memset(p, '?', len);
+        p += len;
+    }
+}
+
 static void fill_line(const struct logs *logs, struct osa_arena *arena, const struct event *event,
                       GATEWAY(PushSandboxLogsRequest) * request)
 {
@@ -99,6 +113,7 @@ static void fill_line(const struct logs *logs, struct osa_arena *arena, const st
     GATEWAY(SandboxLogLine) line = GATEWAY_INIT(SANDBOX_LOG_LINE);
     if (describe(logs->gateway, event, text, sizeof(text)) == NULL)
         return;
+    clean(text);
     line.sandbox_id = (char *)(uintptr_t)logs->gateway->config->sandbox_id;
     line.timestamp_ms = event->wall_ns / OSA_NS_PER_MS;
     line.level = (char *)(uintptr_t) "OCSF";

@@ -21,6 +21,7 @@
 
 #define CHUNK_BYTES 16384 /* the largest data frame that the gateway takes */
 #define CHANNEL_BYTES 256
+#define RELAYS_MAX 512 /* of the sandbox; the gateway itself lets 32 wait to be claimed */
 
 /**
  * struct relay - One; frees itself when its call and its socket are done
@@ -47,6 +48,7 @@ static void relay_free(struct relay *relay)
     osa_source_remove(&relay->source);
     osa_close_fd(&relay->source.fd);
     osa_buf_done(&relay->pending);
+    relay->gateway->relays--;
     free(relay);
 }
 
@@ -117,7 +119,7 @@ static void on_done(struct rpc_client_events *events, const struct rpc_status *s
     (void)status;
     relay->call = NULL;
     relay->gateway_done = true;
-    if (relay->source.loop == NULL || relay->pending.len == 0)
+    if (relay->source.loop == NULL || relay->pending.len == 0 || relay->gateway->finishing)
         relay_free(relay);
     else
         watch(relay);
@@ -283,6 +285,7 @@ void relay_open(struct gateway *gateway, const GATEWAY(RelayOpen) * open,
     struct relay *relay = calloc(1, sizeof(*relay));
     if (relay == NULL)
         abort();
+    gateway->relays++;
     relay->gateway = gateway;
     relay->send = send;
     relay->source = (struct osa_source){ .fd = -1, .ready = on_socket };
@@ -297,7 +300,9 @@ void relay_open(struct gateway *gateway, const GATEWAY(RelayOpen) * open,
         return;
     }
     (void)snprintf(relay->channel, sizeof(relay->channel), "%s", open->channel_id);
-    if (open->target_case == OPENSHELL__V1__RELAY_OPEN__TARGET_TCP)
+    if (gateway->relays > RELAYS_MAX)
+        refuse(relay, "too many relays are open");
+    else if (open->target_case == OPENSHELL__V1__RELAY_OPEN__TARGET_TCP)
         relay_connect(gateway, open->tcp->host, open->tcp->port, on_connected, relay);
     else
         open_ssh(relay);

@@ -2,18 +2,22 @@
 /*
  * ConnectSupervisor: the stream that makes the sandbox ready, and through which relays are asked for.
  *
- * The hello goes out before anything comes in, for the gateway answers only to it. A session that was
- * accepted lets the next attempt follow at once; attempts that fail wait longer each time, up to half
- * a minute. Whether the other side is there is a matter of HTTP/2 pings, not of heartbeats.
+ * The hello goes out before anything comes in, for the gateway answers only to it. A session that has
+ * stood lets the next attempt follow at once; attempts that fail wait longer each time, up to half
+ * a minute, and not all sandboxes of a gateway equally long. Whether the other side is there is a matter of HTTP/2 pings, not of heartbeats.
  */
 #include "agent/gateway/gateway.h"
+#include "base/id.h"
 #include "base/log.h"
 
 #include <stdlib.h>
 
 #define BACKOFF_FIRST_NS OSA_NS_PER_SEC
 #define BACKOFF_MAX_NS (30 * OSA_NS_PER_SEC)
-#define AGAIN_NS (200 * OSA_NS_PER_MS) /* after a session that had been accepted */
+#define AGAIN_NS (200 * OSA_NS_PER_MS) /* after a session that had stood for a while */
+#define STOOD_NS                                                                                   \
+    (5 * OSA_NS_PER_SEC) /* shorter ones count as failed: two may fight for one sandbox */
+#define PATIENCE_NS (30 * OSA_NS_PER_SEC) /* for the answer to a hello */
 #define HEARTBEAT_MIN_S 5
 
 /**
@@ -26,7 +30,9 @@ struct session {
     struct rpc_client_events events;
     struct osa_timer retry;
     struct osa_timer heartbeat;
+    struct osa_timer patience;
     int64_t heartbeat_ns;
+    int64_t accepted_ns; /* when */
     int64_t backoff_ns;
     bool accepted;
     bool ended;
@@ -65,7 +71,8 @@ static void accept_session(struct session *session, const GATEWAY(SessionAccepte
 {
     uint32_t seconds = OSA_MAX(accepted->heartbeat_interval_secs, (uint32_t)HEARTBEAT_MIN_S);
     session->accepted = true;
-    session->backoff_ns = BACKOFF_FIRST_NS;
+    session->accepted_ns = osa_now_ns();
+    osa_timer_disarm(&session->patience);
     session->heartbeat_ns = (int64_t)seconds * OSA_NS_PER_SEC;
     osa_log(OSA_LOG_INFO, "gateway", "session accepted", OSA_S("session", accepted->session_id),
             OSA_U("heartbeat_s", seconds));
@@ -113,19 +120,46 @@ static void on_message(struct rpc_client_events *events, const ProtobufCMessage 
     }
 }
 
+static void on_patience(struct osa_timer *timer)
+{
+    struct session *session = OSA_CONTAINER_OF(timer, struct session, patience);
+    osa_log(OSA_LOG_WARN, "gateway", "the gateway does not answer the hello",
+            OSA_I("in_ms", PATIENCE_NS / OSA_NS_PER_MS));
+    rpc_client_cancel(session->call);
+}
+
+/* Three quarters of it to all of it. */
+static int64_t spread(int64_t ns)
+{
+    uint8_t random;
+    osa_random(&random, sizeof(random));
+    return ns - ns / 4 * random / UINT8_MAX;
+}
+
+/* How long to wait before the next attempt. */
+static int64_t next_wait(struct session *session)
+{
+    if (session->accepted && osa_now_ns() - session->accepted_ns >= STOOD_NS) {
+        session->backoff_ns = BACKOFF_FIRST_NS;
+        return spread(AGAIN_NS);
+    }
+    int64_t wait_ns = spread(session->backoff_ns);
+    session->backoff_ns = OSA_MIN(session->backoff_ns * 2, (int64_t)BACKOFF_MAX_NS);
+    return wait_ns;
+}
+
 static void on_done(struct rpc_client_events *events, const struct rpc_status *status)
 {
     struct session *session = OSA_CONTAINER_OF(events, struct session, events);
     session->call = NULL;
     osa_timer_disarm(&session->heartbeat);
+    osa_timer_disarm(&session->patience);
     if (session->ended)
         return;
-    int64_t wait_ns = session->accepted ? AGAIN_NS : session->backoff_ns;
+    int64_t wait_ns = next_wait(session);
     osa_log(OSA_LOG_WARN, "gateway", "no session; connecting again",
             OSA_S("code", osa_code_name(status->error.code)), OSA_S("error", status->error.text),
             OSA_I("in_ms", wait_ns / OSA_NS_PER_MS));
-    if (!session->accepted)
-        session->backoff_ns = OSA_MIN(session->backoff_ns * 2, (int64_t)BACKOFF_MAX_NS);
     osa_timer_arm(session->gateway->program.loop, &session->retry, osa_deadline_after(wait_ns));
 }
 
@@ -142,6 +176,7 @@ static void connect_now(struct session *session)
     session->call = rpc_client_start(gateway->channel, GATEWAY_METHOD("ConnectSupervisor"),
                                      &openshell__v1__gateway_message__descriptor, OSA_NEVER,
                                      /* wait_for_ready= */ false, &session->events);
+    osa_timer_arm(gateway->program.loop, &session->patience, osa_deadline_after(PATIENCE_NS));
     send_message(session, &message);
 }
 
@@ -159,6 +194,7 @@ void session_start(struct gateway *gateway)
     session->events = (struct rpc_client_events){ .message = on_message, .done = on_done };
     session->retry.fire = on_retry;
     session->heartbeat.fire = on_heartbeat;
+    session->patience.fire = on_patience;
     session->backoff_ns = BACKOFF_FIRST_NS;
     gateway->session = session;
     connect_now(session);
@@ -172,6 +208,7 @@ void session_end(struct gateway *gateway)
     session->ended = true;
     osa_timer_disarm(&session->retry);
     osa_timer_disarm(&session->heartbeat);
+    osa_timer_disarm(&session->patience);
     if (session->call != NULL)
         rpc_client_cancel(session->call);
 }
@@ -182,6 +219,7 @@ void session_free(struct gateway *gateway)
         return;
     osa_timer_disarm(&gateway->session->retry);
     osa_timer_disarm(&gateway->session->heartbeat);
+    osa_timer_disarm(&gateway->session->patience);
     free(gateway->session);
     gateway->session = NULL;
 }

@@ -48,7 +48,6 @@ struct ssh_session {
     const char *notice; /* to be said first; NULL */
     char failure[600];  /* why there is no process */
     char input[CHUNK_BYTES];
-    char keys[CHUNK_BYTES]; /* input without what is meant for us */
     size_t input_len;
     bool input_ended;
     bool input_closed;
@@ -152,30 +151,33 @@ static void detach(struct ssh_session *session)
     io_ssh_finish(session->channel, NULL, 0);
 }
 
-/* Ctrl-P Ctrl-Q leaves the main process to itself; a Ctrl-P is kept back until the next key says which. */
+/*
+ * Ctrl-P Ctrl-Q leaves the main process to itself; a Ctrl-P is kept back until the next key says which.
+ * The input begins one byte late, so that one that was kept back fits before it.
+ */
 static void look_for_detach(struct ssh_session *session)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < session->input_len; i++) {
+    for (size_t i = 1; i <= session->input_len; i++) {
         char key = session->input[i];
         if (session->held && key == KEY_DETACH) {
             detach(session);
             return;
         }
-        session->keys[kept] = KEY_PREFIX;
-        kept += session->held;
+        if (session->held)
+            session->input[kept++] = KEY_PREFIX;
         session->held = key == KEY_PREFIX;
-        session->keys[kept] = key;
-        kept += !session->held;
+        if (!session->held)
+            session->input[kept++] = key;
     }
     session->input_len = session->read_only ? 0 : kept;
-    memcpy(session->input, session->keys, session->input_len);
 }
 
 static bool take_input(struct ssh_session *session)
 {
-    /* One less: a key that was kept back may come before. */
-    ptrdiff_t got = io_ssh_read(session->channel, session->input, sizeof(session->input) - 1);
+    size_t skip = session->own ? 0 : 1;
+    ptrdiff_t got =
+        io_ssh_read(session->channel, session->input + skip, sizeof(session->input) - skip);
     if (got == 0)
         return false;
     session->input_ended = got < 0;
