@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -219,6 +220,42 @@ class Environment(WithDouble):
             supervisor = self.start(self.double.add(), environment=environment)
             self.assertEqual(supervisor.wait(), 1)
             self.assertIn(text, supervisor.log())
+
+
+@unittest.skipIf(os.geteuid() != 0, "needs root to enter an image")
+class ImagePolicy(WithDouble):
+    """A sandbox without a policy of the gateway's takes its image's, and tells the gateway."""
+
+    def run_in(self, text):
+        image = self.temporary() / "image"
+        (image / "etc/openshell").mkdir(parents=True)
+        for name in ("tmp", "proc", "dev", "usr"):
+            (image / name).mkdir()
+        (image / "etc/openshell/policy.yaml").write_text(text)
+        libraries = re.findall(r"(/\S+) \(0x", subprocess.run(
+            ["ldd", "/bin/sh"], capture_output=True, text=True, check=True).stdout)
+        for path in ("/bin/sh", *libraries):
+            (image / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, image / path[1:])
+        image.parent.chmod(0o755)
+        sandbox = self.double.add()
+        supervisor = self.start(sandbox, "/bin/sh", "-c", "exit 4",
+                                arguments=("--root", image, "--workdir", "/"))
+        return sandbox, supervisor
+
+    def test_it_holds_and_is_told(self):
+        sandbox, supervisor = self.run_in(
+            "version: 1\nfilesystem_policy:\n  read_only: [/bin, /lib, /lib64, /etc, /usr]\n")
+        self.assertEqual(supervisor.wait(), 4, supervisor.log())
+        self.assertIn("the image's policy holds", supervisor.log())
+        self.assertEqual(list(sandbox.policy.filesystem.read_only), ["/bin", "/lib", "/lib64", "/etc", "/usr"])
+
+    def test_one_that_cannot_be_used(self):
+        sandbox, supervisor = self.run_in("version: 1\ncolour: red\n")
+        supervisor.wait()
+        self.assertIn("the image's policy cannot be used; the built-in one holds",
+                      supervisor.log())
+        self.assertIn("/tmp", sandbox.policy.filesystem.read_write)
 
 
 def jwt(**claims):

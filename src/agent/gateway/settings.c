@@ -6,10 +6,14 @@
 #include "agent/egress.h"
 #include "agent/gateway/gateway.h"
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "policy/document.h"
 #include "wire/policy_wire.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +115,40 @@ static enum osa_code take_policy(struct gateway *gateway, Config *config,
     return code == OSA_OK ? code : osa_wrap(err, "the gateway's policy");
 }
 
+/*
+ * The policy that the sandbox brings along: its image's, else the built-in one. An image's that cannot be
+ * used counts as none: the built-in one allows less than any that somebody would write.
+ */
+static enum osa_code own_policy(const struct gateway *gateway, const struct policy_document **ret,
+                                struct osa_error *err)
+{
+    static const char *const files[] = { "/etc/openshell/policy.yaml",
+                                         "/etc/navigator/policy.yaml" };
+    const char *root = gateway->config->root != NULL ? gateway->config->root : "";
+    bool own_files = gateway->config->runtime == RUNTIME_KIND_PROCESS;
+    for (size_t i = 0; i < OSA_ARRAY_LEN(files) && own_files; i++) {
+        OSA_AUTO(osa_free) char *text = NULL;
+        struct osa_error problem = { 0 };
+        char path[PATH_MAX];
+        size_t len = 0;
+        (void)snprintf(path, sizeof(path), "%s%s", root, files[i]);
+        enum osa_code code =
+            osa_read_file(AT_FDCWD, path, POLICY_MAX_TEXT_BYTES, &text, &len, &problem);
+        if (code != OSA_OK && problem.sys_errno == ENOENT)
+            continue;
+        if (code == OSA_OK)
+            code = policy_document_parse_yaml(text, len, files[i], ret, &problem);
+        osa_log(code == OSA_OK ? OSA_LOG_INFO : OSA_LOG_WARN, "gateway",
+                code == OSA_OK ? "the image's policy holds"
+                               : "the image's policy cannot be used; the built-in one holds",
+                OSA_S("file", path), OSA_S("error", code == OSA_OK ? NULL : problem.text));
+        return code == OSA_OK ? OSA_OK : policy_document_default(ret, err);
+    }
+    osa_log(OSA_LOG_INFO, "gateway", "the gateway has no policy; the built-in one holds",
+            OSA_S("sandbox", gateway->config->sandbox_id));
+    return policy_document_default(ret, err);
+}
+
 enum osa_code settings_fetch(struct gateway *gateway, const struct policy_document **ret_policy,
                              struct osa_error *err)
 {
@@ -122,9 +160,7 @@ enum osa_code settings_fetch(struct gateway *gateway, const struct policy_docume
         return code;
     if (config->policy != NULL)
         return take_policy(gateway, config, ret_policy, err);
-    osa_log(OSA_LOG_INFO, "gateway", "the gateway has no policy; the built-in one holds",
-            OSA_S("sandbox", gateway->config->sandbox_id));
-    code = policy_document_default(&policy, err);
+    code = own_policy(gateway, &policy, err);
     if (code == OSA_OK)
         offer_policy(gateway, policy, config->workspace);
     openshell__sandbox__v1__get_sandbox_config_response__free_unpacked(config, NULL);
