@@ -2,6 +2,7 @@
 #include "agent/agent_internal.h"
 
 #include "base/clock.h"
+#include "io/tls_store.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -56,6 +57,7 @@ void agent_free(struct agent *agent)
     osa_timer_disarm(&agent->drain_timer);
     dns_close(agent->dns);
     tls_trust_free(agent->trust);
+    tls_store_free(agent->store);
     events_free(agent->events);
     free(agent);
 }

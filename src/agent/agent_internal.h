@@ -29,6 +29,7 @@ struct agent {
     struct events *events;
     struct dns *dns;         /* owned; NULL until a sandbox has a way out */
     struct tls_trust *trust; /* likewise, and where TLS is looked into */
+    struct tls_store *store; /* the same for Java; owned, NULL until a sandbox has an authority */
 
     struct sandbox *sandboxes;
     struct sandbox *sandboxes_by_key;

@@ -18,7 +18,7 @@
 /* state-dir/egress-PID/SANDBOX/FILE: so that leftovers can be told from what another agent uses. */
 #define PARENT_PREFIX "egress-"
 
-static const char *const files[] = { "openshell-ca.pem", "ca-bundle.pem" };
+static const char *const files[] = { "openshell-ca.pem", "ca-bundle.pem", "ca-bundle.p12" };
 
 struct authority {
     struct tls_authority *tls;
@@ -45,35 +45,66 @@ static enum osa_code read_system_bundle(char **ret, struct osa_error *err)
                     "this host has no bundle of certificate authorities, such as %s", places[0]);
 }
 
-static enum osa_code write_new(int dir_fd, const char *name, const char *first, const char *second,
+static enum osa_code write_new(int dir_fd, const char *name, const char *data, size_t len,
                                struct osa_error *err)
 {
     OSA_AUTO(osa_close_fd)
     int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-    int rc = fd < 0 ? -errno : osa_write_all(fd, first, strlen(first));
-    if (rc == 0)
-        rc = osa_write_all(fd, second, strlen(second));
+    int rc = fd < 0 ? -errno : osa_write_all(fd, data, len);
     if (rc == 0 && fchmod(fd, 0644) < 0) /* whatever our umask is */
         rc = -errno;
     return rc < 0 ? osa_fail_errno(err, -rc, "%s", name) : OSA_OK;
 }
 
-static enum osa_code write_files(const struct authority *authority, struct osa_error *err)
+/* The host's authorities and ours. */
+static enum osa_code write_bundle(int dir_fd, const char *own, struct osa_error *err)
 {
     OSA_AUTO(osa_free) char *system = NULL;
+    OSA_AUTO(osa_buf_done) struct osa_buf text;
+    osa_buf_init(&text, BUNDLE_MAX_BYTES + 65536);
+    if (read_system_bundle(&system, NULL) == OSA_OK)
+        (void)osa_buf_add(&text, system, strlen(system));
+    if (!osa_buf_add(&text, own, strlen(own)))
+        return osa_fail_errno(err, ENOMEM, "%s", files[1]);
+    return write_new(dir_fd, files[1], text.data, text.len, err);
+}
+
+static enum osa_code write_store(int dir_fd, const struct tls_store *store, const char *own,
+                                 struct osa_error *err)
+{
+    OSA_AUTO(osa_buf_done) struct osa_buf data;
+    osa_buf_init(&data, BUNDLE_MAX_BYTES + 65536);
+    if (store == NULL)
+        return OSA_OK;
+    enum osa_code code = tls_store_write(store, own, AUTHORITY_STORE_PASSWORD, &data, err);
+    return code == OSA_OK ? write_new(dir_fd, files[2], data.data, data.len, err) : code;
+}
+
+static enum osa_code write_files(const struct authority *authority, const struct tls_store *store,
+                                 struct osa_error *err)
+{
     const char *own = tls_authority_pem(authority->tls);
     OSA_AUTO(osa_close_fd) int fd = open(authority->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || fchmod(fd, 0755) < 0)
         return osa_fail_errno(err, errno, "%s", authority->dir);
-    if (read_system_bundle(&system, NULL) != OSA_OK)
-        system = NULL;
-    enum osa_code code = write_new(fd, files[0], own, "", err);
+    enum osa_code code = write_new(fd, files[0], own, strlen(own), err);
     if (code == OSA_OK)
-        code = write_new(fd, files[1], system != NULL ? system : "", own, err);
-    return code;
+        code = write_bundle(fd, own, err);
+    return code == OSA_OK ? write_store(fd, store, own, err) : code;
 }
 
-enum osa_code authority_new(const char *state_dir, const char *sandbox_id, struct authority **ret,
+struct tls_store *authority_store(void)
+{
+    OSA_AUTO(osa_free) char *system = NULL;
+    struct tls_store *store = NULL;
+    if (read_system_bundle(&system, NULL) != OSA_OK ||
+        tls_store_new(system, &store, NULL) != OSA_OK)
+        return NULL;
+    return store;
+}
+
+enum osa_code authority_new(const char *state_dir, const char *sandbox_id,
+                            const struct tls_store *store, struct authority **ret,
                             struct osa_error *err)
 {
     struct authority *authority = calloc(1, sizeof(*authority));
@@ -91,7 +122,7 @@ enum osa_code authority_new(const char *state_dir, const char *sandbox_id, struc
     if (code == OSA_OK)
         code = tls_authority_new("OpenShell", "OpenShell Sandbox CA", &authority->tls, err);
     if (code == OSA_OK)
-        code = write_files(authority, err);
+        code = write_files(authority, store, err);
     if (code != OSA_OK) {
         authority_free(authority);
         return osa_wrap(err, "certificate authority");

@@ -5,6 +5,7 @@
  *
  *     openshell-ca.pem   the authority alone
  *     ca-bundle.pem      the host's authorities and this one
+ *     ca-bundle.p12      the same for Java, with the password AUTHORITY_STORE_PASSWORD
  *
  * They stand in a directory of the state directory, which the backend shows to the sandbox. The key
  * is never written.
@@ -13,16 +14,25 @@
 
 #include "base/error.h"
 #include "io/tls.h"
+#include "io/tls_store.h"
 
 struct authority;
+
+/* The one that Java's own store has. It keeps no secret. */
+#define AUTHORITY_STORE_PASSWORD "changeit"
 
 /**
  * authority_new() - Make one
  * @state_dir: absolute
  * @sandbox_id: names the directory
+ * @store: of the host's authorities; NULL: there are none
  */
 OSA_MUST_CHECK enum osa_code authority_new(const char *state_dir, const char *sandbox_id,
-                                           struct authority **ret, struct osa_error *err);
+                                           const struct tls_store *store, struct authority **ret,
+                                           struct osa_error *err);
+
+/** authority_store() - The host's authorities as a store. Return: NULL when the host has none */
+struct tls_store *authority_store(void);
 
 /** authority_free() - Remove its files as well. NULL is fine */
 void authority_free(struct authority *authority);

@@ -49,6 +49,7 @@ struct egress {
     const char **names; /* owned; those of @doc, which then take the place of @aliases */
     uint32_t version;
     char url[64];
+    char java[512];
     struct spec_pair variables[VARIABLES_MAX];
     struct spec_pairs environment;
 };
@@ -207,6 +208,19 @@ static void fill_environment(struct egress *egress, const struct sandbox_door *d
     add_variable(egress, "NODE_USE_ENV_PROXY", "1");
 }
 
+/* A Java machine reads neither of the others: where the proxy is, whom to trust. */
+static void add_java(struct egress *egress, const struct sandbox_door *door)
+{
+    (void)snprintf(egress->java, sizeof(egress->java),
+                   "-Dhttp.proxyHost=%s -Dhttp.proxyPort=%u -Dhttps.proxyHost=%s "
+                   "-Dhttps.proxyPort=%u -Dhttp.nonProxyHosts=127.0.0.1|localhost|[::1] "
+                   "-Djavax.net.ssl.trustStore=" SANDBOX_SHARED_PATH "/ca-bundle.p12 "
+                   "-Djavax.net.ssl.trustStoreType=PKCS12 "
+                   "-Djavax.net.ssl.trustStorePassword=" AUTHORITY_STORE_PASSWORD,
+                   door->hosts[0], door->port, door->hosts[0], door->port);
+    add_variable(egress, "JAVA_TOOL_OPTIONS", egress->java);
+}
+
 static void add_authority(struct egress *egress)
 {
     static const char *const alone[] = { "NODE_EXTRA_CA_CERTS", "DENO_CERT" };
@@ -322,6 +336,8 @@ static enum osa_code open_door(struct egress *egress, struct sandbox_door *door,
     fill_environment(egress, door);
     if (authority != NULL)
         add_authority(egress);
+    if (authority != NULL && agent->store != NULL)
+        add_java(egress, door);
     enum osa_code code = open_resolver(egress, door, err);
     if (code != OSA_OK) {
         for (unsigned i = 0; i < 2; i++)

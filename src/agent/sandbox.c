@@ -254,10 +254,13 @@ static const struct policy_document *policy_of(const struct sandbox *sandbox)
 static void make_authority(struct sandbox *sandbox)
 {
     struct osa_error err = { 0 };
-    const char *state_dir = sandbox->agent->setup.state_dir;
+    struct agent *agent = sandbox->agent;
+    const char *state_dir = agent->setup.state_dir;
     if (state_dir == NULL || policy_of(sandbox)->rule_count == 0)
         return;
-    if (authority_new(state_dir, sandbox->id, &sandbox->authority, &err) != OSA_OK)
+    if (agent->store == NULL)
+        agent->store = authority_store();
+    if (authority_new(state_dir, sandbox->id, agent->store, &sandbox->authority, &err) != OSA_OK)
         osa_log_error(OSA_LOG_WARN, "agent", "TLS that leaves the sandbox is not looked into", &err,
                       OSA_S("sandbox", sandbox->id));
 }
