@@ -2,9 +2,9 @@
 /*
  * How long a gRPC server takes from its exec until it speaks HTTP/2 on a Unix socket.
  *
- * bench_serving SOCKET PROGRAM [ARGUMENT…] starts the program, connects as soon as that works, sends
- * the client's preface and reads the server's first frame. Prints nanoseconds, then the kilobytes
- * that the server holds once idle (Rss and Pss of smaps_rollup), and ends it with SIGTERM.
+ * bench_serving SOCKET IDLE_MS PROGRAM [ARGUMENT…] starts the program, connects as soon as that works,
+ * sends the client's preface and reads the server's first frame. Prints nanoseconds, then the kilobytes
+ * that the server holds after IDLE_MS more (Rss and Pss of smaps_rollup), and ends it with SIGTERM.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -69,16 +69,16 @@ static long rollup_kb(pid_t pid, const char *key)
 
 int main(int argc, char **argv)
 {
-    if (argc < 3) {
-        fprintf(stderr, "usage: bench_serving SOCKET PROGRAM [ARGUMENT…]\n");
+    if (argc < 4) {
+        fprintf(stderr, "usage: bench_serving SOCKET IDLE_MS PROGRAM [ARGUMENT…]\n");
         return 2;
     }
     unlink(argv[1]);
     int64_t start = now_ns();
     pid_t pid = -1;
-    int rc = posix_spawnp(&pid, argv[2], NULL, NULL, argv + 2, environ);
+    int rc = posix_spawnp(&pid, argv[3], NULL, NULL, argv + 3, environ);
     if (rc) {
-        fprintf(stderr, "%s: %s\n", argv[2], strerror(rc));
+        fprintf(stderr, "%s: %s\n", argv[3], strerror(rc));
         return 1;
     }
     int fd = -1;
@@ -87,13 +87,13 @@ int main(int argc, char **argv)
         nanosleep(&pause, NULL);
     }
     if (fd < 0 || !speaks_http2(fd)) {
-        fprintf(stderr, "%s does not serve on %s\n", argv[2], argv[1]);
+        fprintf(stderr, "%s does not serve on %s\n", argv[3], argv[1]);
         kill(pid, SIGKILL);
         return 1;
     }
     int64_t served = now_ns() - start;
     close(fd);
-    poll(NULL, 0, /* ms= */ 300); /* until it is idle */
+    poll(NULL, 0, (int)strtol(argv[2], NULL, 10));
     printf("%" PRId64 " %ld %ld\n", served, rollup_kb(pid, "Rss:"), rollup_kb(pid, "Pss:"));
     kill(pid, SIGTERM);
     return waitpid(pid, NULL, 0) == pid ? 0 : 1;

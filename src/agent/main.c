@@ -3,7 +3,6 @@
 #include "agent/gateway/front.h"
 #include "agent/program.h"
 #include "agent/service/commands.h"
-#include "base/harden.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -34,7 +33,6 @@ static int serve(int argc, const char *const *argv)
     osa_log_setup(program.config->log_level, program.config->log_format, STDERR_FILENO);
     enum osa_code code = program_start(&program, &err);
     if (code == OSA_OK) {
-        osa_trim_memory();
         osa_service_tell(&program.manager, "READY=1\nSTATUS=serving");
         osa_service_watch(&program.manager, program.loop);
         osa_loop_run(program.loop);

@@ -4,6 +4,7 @@
 
 #include "agent/agent.h"
 #include "agent/config.h"
+#include "agent/idle.h"
 #include "agent/service/service.h"
 #include "agent/spec.h"
 #include "base/service_manager.h"
@@ -38,6 +39,7 @@ struct program {
     struct service service;
     struct osa_signals signals;
     struct osa_service manager;
+    struct idle idle;
     char token_file[PATH_MAX];
     unsigned terms;
     bool stopped;
