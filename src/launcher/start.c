@@ -60,7 +60,7 @@ struct child {
     int stdio[3];           /* borrowed */
     int terminal_slave;     /* owned; -1: pipes */
     const int *cgroups;     /* borrowed */
-    int hand_over;          /* owned: child's end of the socket for the listener; -1: none */
+    int hand_over;          /* borrowed: child's end of the socket for the listener; -1: none */
     struct start_report *report;
 };
 
@@ -70,6 +70,13 @@ static const char default_path[] = "/bin:/usr/bin";
 static _Alignas(64) char child_stack[CHILD_STACK_BYTES];
 
 static struct rlimit nofile; /* of processes */
+
+/*
+ * Where a child leaves its listener: ours, the child's. One child at a time is between clone and exec,
+ * so one pair serves all; whose pair it is, is said by the pid, for a keeper inherits init's.
+ */
+static int hand_over_ends[2] = { -1, -1 };
+static pid_t hand_over_owner;
 
 static int report(struct start_report *to, enum launch_stage stage, int sys_errno,
                   const char *detail)
@@ -344,26 +351,30 @@ static int prepare(struct child *child, const struct wire_packet *packet, int *r
 static void child_done(const struct child *child)
 {
     osa_close_fd(&child->terminal_slave);
-    osa_close_fd(&child->hand_over);
     free(child->argv);
     free(child->envp);
 }
 
-static int open_hand_over(struct child *child, int *ret_ours)
+static int open_hand_over(struct child *child)
 {
-    int socks[2];
     if ((child->sandbox->seccomp_flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) == 0 ||
         child->sandbox->seccomp.length == 0)
         return 0;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, socks) < 0)
-        return report(child->report, LAUNCH_STAGE_FORK, errno, "socketpair");
-    *ret_ours = socks[0];
-    child->hand_over = socks[1];
+    if (hand_over_owner != getpid()) {
+        osa_replace_fd(&hand_over_ends[0], -1);
+        osa_replace_fd(&hand_over_ends[1], -1);
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, hand_over_ends) < 0) {
+            hand_over_owner = 0;
+            return report(child->report, LAUNCH_STAGE_FORK, errno, "socketpair");
+        }
+        hand_over_owner = getpid();
+    }
+    child->hand_over = hand_over_ends[1];
     return 0;
 }
 
-/* A child that has come to its exec has sent it. Return: -1 for who had no socket to send it by. */
-static int take_listener(int hand_over)
+/* A child that has come to its exec has sent it. Return: -1 for who had none to send. */
+static int take_listener(void)
 {
     int listener = -1;
     char byte;
@@ -372,7 +383,8 @@ static int take_listener(int hand_over)
     struct msghdr msg = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
     };
-    if (hand_over < 0 || recvmsg(hand_over, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != 1)
+    if (hand_over_ends[0] < 0 ||
+        recvmsg(hand_over_ends[0], &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != 1)
         return -1;
     const struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
     if (cmsg != NULL && cmsg->cmsg_type == SCM_RIGHTS)
@@ -405,8 +417,7 @@ int process_start(const struct sandbox_plan *sandbox, const struct identity *ide
     };
     OSA_AUTO(osa_close_fd) int master = -1;
     OSA_AUTO(osa_close_fd) int pidfd = -1;
-    OSA_AUTO(osa_close_fd) int hand_over = -1;
-    if (prepare(&child, packet, &master) < 0 || open_hand_over(&child, &hand_over) < 0)
+    if (prepare(&child, packet, &master) < 0 || open_hand_over(&child) < 0)
         return -1;
     pid_t pid = clone(child_main, child_stack + sizeof(child_stack),
                       CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &child, &pidfd);
@@ -415,11 +426,13 @@ int process_start(const struct sandbox_plan *sandbox, const struct identity *ide
     if (ret_report->stage != 0) {
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
         }
+        OSA_AUTO(osa_close_fd) int unused = take_listener(); /* of an exec that failed */
+        (void)unused;
         return -1;
     }
     *ret_started = (struct started){ .pid = pid,
                                      .pidfd = osa_take_fd(&pidfd),
                                      .terminal = osa_take_fd(&master),
-                                     .listener = take_listener(hand_over) };
+                                     .listener = take_listener() };
     return 0;
 }

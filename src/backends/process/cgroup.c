@@ -112,7 +112,7 @@ int cgroup_open_procs(struct cgroup *process)
 {
     int rc = 0;
     for (int i = 0; i < process->tree->hierarchy_count && rc == 0; i++) {
-        if (process->dirs[i] >= 0)
+        if (process->dirs[i] >= 0 && process->procs[i] < 0)
             rc = open_procs(process->dirs[i], &process->procs[i]);
     }
     return rc;
@@ -144,15 +144,17 @@ static int make_in(struct cgroup *cg, int i)
 
 /*
  * Each directory costs its making and, on v1, a write of every child's to cgroup.procs. So on v1 there
- * are those that tell who is alive and whose out-of-memory kill it was; those with a limit; and for the
- * whole sandbox the one that counts its CPU time, where v2 does not. cgroup_join_late() makes the others.
+ * are those that tell who is alive and whose out-of-memory kill it was, and those with a limit; and for
+ * the whole sandbox the one that makes it one among many for the scheduler, however many processes it
+ * has, and the one that counts its CPU time, where v2 does not. cgroup_join_late() makes the others.
  */
 static bool is_wanted(const struct cgroup *cg, int i, const struct resources *limits)
 {
     const struct cgroup_tree *tree = cg->tree;
     if (tree->hierarchies[i].v2 || i == tree->life || i == tree->of[CGROUP_MEMORY])
         return true;
-    if (cg->sandbox == NULL && i == tree->of[CGROUP_CPUACCT] && !tree->hierarchies[tree->life].v2)
+    if (cg->sandbox == NULL && (i == tree->of[CGROUP_CPU] || (i == tree->of[CGROUP_CPUACCT] &&
+                                                              !tree->hierarchies[tree->life].v2)))
         return true;
     return (i == tree->of[CGROUP_CPU] && limits->cpu_millis != 0) ||
            (i == tree->of[CGROUP_PIDS] && limits->pids_max != 0);
@@ -235,6 +237,7 @@ bool cgroup_try_remove(struct cgroup *cg)
     if (!gone)
         return false;
     DL_DELETE(tree->cgroups, cg);
+    cgroup_spare_forget(cg);
     osa_close_fd(&cg->peak_fd);
     free(cg);
     return true;
@@ -347,6 +350,8 @@ void cgroup_process_started(struct cgroup *process)
 
 void cgroup_process_entered(struct cgroup *process)
 {
+    if (cgroup_spare_is_likely(process))
+        return; /* the next one enters by the same */
     for (int i = 0; i < process->tree->hierarchy_count; i++)
         osa_replace_fd(&process->procs[i], -1);
 }

@@ -99,7 +99,8 @@ struct cgroup_tree {
  * @entered: process: hierarchies, by bit, that its entry was for
  * @base, @peak_fd: of a cgroup that had another process before: what that one used of what cannot be
  *             set back, and v2's memory.peak, set back for this descriptor. Owned; else -1
- * @spares, @spare_count: sandbox: cgroup_spare.c
+ * @stays_open: its @procs are not closed when its process has entered
+ * @spares, @spare_count, @open_count: sandbox: cgroup_spare.c; the last counts @stays_open
  * @recheck_until_ns: v1: a kill was announced, its count may still be on its way
  * @kill_pending: cgroup_kill() owes an empty event
  */
@@ -125,8 +126,10 @@ struct cgroup {
     int peak_fd;
     struct cgroup *spares;
     unsigned spare_count;
+    unsigned open_count;
     bool lingering;
     bool limited;
+    bool stays_open;
     unsigned entered;
     bool kill_pending;
     bool was_filled; /* pure v1: the last poll found members */
@@ -192,6 +195,15 @@ bool cgroup_spare_keep(struct cgroup *cg);
  * Return: NULL when none is kept. Its id and events are the caller's to set; it is in tree->cgroups.
  */
 struct cgroup *cgroup_spare_take(struct cgroup *sandbox);
+
+/**
+ * cgroup_spare_is_likely() - Shall @cg keep its cgroup.procs open after its process has entered?
+ * True for as many of a sandbox's as it may keep later.
+ */
+bool cgroup_spare_is_likely(struct cgroup *cg);
+
+/** cgroup_spare_forget() - @cg is being freed, and another may keep its files open */
+void cgroup_spare_forget(struct cgroup *cg);
 
 /** cgroup_spare_drop() - The sandbox is being freed: remove what it keeps */
 void cgroup_spare_drop(struct cgroup *sandbox);

@@ -70,6 +70,22 @@ bool cgroup_spare_keep(struct cgroup *cg)
     return true;
 }
 
+bool cgroup_spare_is_likely(struct cgroup *cg)
+{
+    if (!cg->limited && !cg->stays_open && cg->sandbox->open_count < SPARES_MAX) {
+        cg->stays_open = true;
+        cg->sandbox->open_count++;
+    }
+    return cg->stays_open;
+}
+
+void cgroup_spare_forget(struct cgroup *cg)
+{
+    if (cg->stays_open)
+        cg->sandbox->open_count--;
+    cg->stays_open = false;
+}
+
 static struct cgroup *take_first(struct cgroup *sandbox)
 {
     struct cgroup *cg = sandbox->spares;
