@@ -180,7 +180,7 @@ static void ports_inside_are_reached(void **state)
                   "l.bind((\"127.0.0.1\", 8099)); l.listen(); print(\"up\", flush=True); "
                   "l.accept()[0].sendall(b\"hello\")'");
         launch(&box, &seen, &spec);
-        for (unsigned tries = 0; seen.out.len == 0 && tries < 200; tries++)
+        for (unsigned tries = 0; seen.out.len == 0 && tries < 3000; tries++)
             run_for_ms(20);
         stream = (struct stream){ .fd = -1 };
         ops->sandbox_connect(box.sandbox, "127.0.0.1", 8099, on_stream, &stream);

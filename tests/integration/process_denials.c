@@ -246,7 +246,7 @@ static void refused_file_is_told(void **state)
     run(&box, &seen, script);
     (void)unlink(path);
     assert_int_equal(seen.exit.code, 7);
-    for (unsigned i = 0; i < 100 && seen.landlock_denied == 0;
+    for (unsigned i = 0; i < 6000 && seen.landlock_denied == 0;
          i++) /* the record goes its own way */
         run_for_ms(10);
     (void)snprintf(expected, sizeof(expected), "fs.read_file on %s by pid ", path);

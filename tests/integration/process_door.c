@@ -47,7 +47,7 @@ static int accept_one(const struct sandbox_door *door, struct door_visit *ret_vi
 {
     int fd = -1;
     socklen_t len = sizeof(ret_visit->client);
-    for (unsigned i = 0; i < 500 && fd < 0; i++) {
+    for (unsigned i = 0; i < 6000 && fd < 0; i++) {
         run_for_ms(10);
         fd = accept(door->fds[0], (struct sockaddr *)&ret_visit->client, &len);
     }
@@ -181,10 +181,14 @@ static void test_shared(void **state)
     struct door_visit visit;
     struct asked asked;
     open_with_door(&box, &door);
-    struct process_spec spec = bash(CONNECT "{ sleep 20 & read -r line <&3; kill $!; }");
+    struct process_spec spec =
+        bash(CONNECT "{ sleep 20 & while ! [ /proc/$!/exe -ef /usr/bin/sleep ]; do :; done; "
+                     "echo up; read -r line <&3; kill $!; }");
     launch(&box, &seen, &spec);
     int fd = accept_one(&door, &visit);
-    run_for_ms(200); /* bash forks, sleep is executed */
+    for (unsigned i = 0; i < 6000 && seen.out.len == 0; i++)
+        run_for_ms(10);
+    assert_int_equal(seen.out.len, 3); /* bash has forked, sleep is executed */
     ask(&box, &visit, &asked);
     assert_int_equal(asked.code, OSA_PERMISSION_DENIED);
     assert_non_null(strstr(asked.text, "share the connection"));
@@ -262,7 +266,8 @@ static void test_other_ways(void **state)
     finish(&seen);
     assert_string_equal(seen.out.data, "refused\n");
     seen_done(&seen);
-    run_for_ms(100);
+    for (unsigned i = 0; i < 6000 && box.denied == 0; i++)
+        run_for_ms(10);
     assert_non_null(strstr(box.denied_last, "network: tcp to 192.0.2.7:80"));
     close_with_door(&box, &door);
 }

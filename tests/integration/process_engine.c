@@ -258,6 +258,18 @@ static void no_stdin_is_an_empty_one(void **state)
     box_close(&box);
 }
 
+/* Until its standard output ends like that. */
+static void await_output(const struct seen *seen, const char *end)
+{
+    const size_t len = strlen(end);
+    for (unsigned tries = 0; tries < 3000; tries++) {
+        if (seen->out.len >= len && memcmp(seen->out.data + seen->out.len - len, end, len) == 0)
+            return;
+        run_for_ms(20);
+    }
+    fail_msg("no '%s' after a minute", end);
+}
+
 static void terminal_has_size_and_control(void **state)
 {
     (void)state;
@@ -271,11 +283,11 @@ static void terminal_has_size_and_control(void **state)
     spec.tty = true;
     spec.tty_size = (struct terminal_size){ .rows = 33, .columns = 111 };
     launch(&box, &seen, &spec);
-    run_for_ms(100);
+    await_output(&seen, "is-tty\r\n");
     assert_int_equal(ops()->resize(seen.process, (struct terminal_size){ 44, 99 }, &err), OSA_OK);
     assert_int_equal(ops()->write_stdin(seen.process, "abc\n", 4, &taken, &err), OSA_OK);
     assert_int_equal(taken, 4);
-    run_for_ms(100);
+    await_output(&seen, "got abc\r\n");
     assert_int_equal(ops()->close_stdin(seen.process, &err), OSA_OK); /* ends cat */
     finish(&seen);
     assert_int_equal(seen.exit.code, 0);
@@ -298,12 +310,14 @@ static void signals_reach_process_group_and_tree(void **state)
         { SIGNAL_GROUP, "group main\n" },
         { SIGNAL_TREE, "escaped group main\n" },
     };
-    /* Three shells: the main one, one in its group, one in a session of its own. */
+    /* Three shells: the main one, one in its group, one in a session of its own. Each says on stderr
+     * that it listens. */
     const char *script = "trap 'echo main; exit 0' USR1\n"
-                         "sh -c 'trap \"echo group; exit\" USR1; while :; do sleep 0.02; done' &\n"
-                         "setsid sh -c 'trap \"echo escaped; exit\" USR1; while :; do sleep 0.02; "
-                         "done' &\n"
-                         "sleep 0.2; echo ready >&2; while :; do sleep 0.02; done";
+                         "sh -c 'trap \"echo group; exit\" USR1; echo >&2; "
+                         "while :; do sleep 0.02; done' &\n"
+                         "setsid sh -c 'trap \"echo escaped; exit\" USR1; echo >&2; "
+                         "while :; do sleep 0.02; done' &\n"
+                         "echo >&2; while :; do sleep 0.02; done";
     for (unsigned i = 0; i < OSA_ARRAY_LEN(cases); i++) {
         struct box box;
         struct seen seen;
@@ -311,11 +325,13 @@ static void signals_reach_process_group_and_tree(void **state)
         box_open(&box);
         struct process_spec spec = shell(script);
         launch(&box, &seen, &spec);
-        for (unsigned tries = 0; seen.err.len == 0 && tries < 100; tries++)
+        for (unsigned tries = 0; seen.err.len < 3 && tries < 3000; tries++)
             run_for_ms(20);
         assert_int_equal(ops()->signal(seen.process, SIGUSR1, cases[i].scope, &err), OSA_OK);
         assert_true(until(&seen.exited));
-        run_for_ms(150);
+        for (unsigned tries = 0; seen.out.len < strlen(cases[i].expected) && tries < 3000; tries++)
+            run_for_ms(20);
+        run_for_ms(100); /* for those that should not have heard it */
         const char *words[] = { "escaped", "group", "main" };
         for (unsigned w = 0; w < 3; w++)
             assert_int_equal(strstr(seen.out.data, words[w]) != NULL,
@@ -435,11 +451,11 @@ static void exit_is_told_while_a_child_holds_the_output(void **state)
     launch(&box, &seen, &spec);
     assert_true(until(&seen.exited));
     assert_int_equal(seen.exit.code, 3);
-    run_for_ms(50);
-    assert_string_equal(seen.out.data, "parent\n");
+    await_output(&seen, "parent\n");
     assert_int_equal(seen.ended, 0);
     kill_tree_and_wait(&seen);
-    run_for_ms(50);
+    for (unsigned tries = 0; seen.ended < 2 && tries < 3000; tries++)
+        run_for_ms(20);
     assert_int_equal(seen.ended, 2);
     seen_done(&seen);
     box_close(&box);
@@ -458,7 +474,7 @@ static void destroy_ends_everything_and_reports_it(void **state)
         struct process_spec spec = shell(script);
         launch(&box, &seen[i], &spec);
     }
-    for (unsigned tries = 0; count_naps() < 9 && tries < 100; tries++)
+    for (unsigned tries = 0; count_naps() < 9 && tries < 3000; tries++)
         run_for_ms(20);
     assert_int_equal(count_naps(), 9);
     box_close(&box);
@@ -583,7 +599,7 @@ static void killed_init_loses_the_sandbox(void **state)
     (void)snprintf(script, sizeof(script), "setsid sleep %s & echo $PPID; sleep %s", nap(), nap());
     struct process_spec spec = shell(script);
     launch(&box, &seen, &spec);
-    for (unsigned tries = 0; (seen.out.len == 0 || count_naps() < 2) && tries < 100; tries++)
+    for (unsigned tries = 0; (seen.out.len == 0 || count_naps() < 2) && tries < 3000; tries++)
         run_for_ms(20);
     assert_int_equal(count_naps(), 2);
     assert_int_equal(kill_init(&seen), 0);
@@ -606,12 +622,12 @@ static void killed_agent_leaves_nothing(void **state)
     (void)state;
     assert_int_equal(count_naps(), 0);
     pid_t agent = start_doomed_agent();
-    for (unsigned tries = 0; count_naps() < 2 && tries < 200; tries++)
+    for (unsigned tries = 0; count_naps() < 2 && tries < 3000; tries++)
         run_for_ms(20);
     assert_int_equal(count_naps(), 2);
     assert_int_equal(kill(agent, SIGKILL), 0);
     assert_int_equal(waitpid(agent, NULL, 0), agent);
-    for (unsigned tries = 0; count_naps() > 0 && tries < 200; tries++)
+    for (unsigned tries = 0; count_naps() > 0 && tries < 3000; tries++)
         run_for_ms(20);
     assert_int_equal(count_naps(), 0);
 }

@@ -118,28 +118,19 @@ int cgroup_open_procs(struct cgroup *process)
     return rc;
 }
 
-/* v2: a cgroup with children that have controllers may hold no process, so init gets its own. */
-static int make_v2_sandbox(struct cgroup *cg, int i)
-{
-    const struct cgroup_hierarchy *h = &cg->tree->hierarchies[i];
-    int rc = make_dir(h->top_fd, cg->name, &cg->outer);
-    if (rc == 0 && h->enable[0] != '\0')
-        rc = cgroup_write(cg->outer, "cgroup.subtree_control", h->enable);
-    if (rc == 0)
-        rc = make_dir(cg->outer, "work", &cg->dirs[i]);
-    if (rc == 0 && h->enable[0] != '\0')
-        rc = cgroup_write(cg->dirs[i], "cgroup.subtree_control", h->enable);
-    return rc;
-}
-
+/*
+ * v2: a sandbox hands its controllers down, so nobody may be in it but by way of a process's cgroup
+ * (cgroup-v2.rst, "No Internal Process Constraint").
+ */
 static int make_in(struct cgroup *cg, int i)
 {
     const struct cgroup_hierarchy *h = &cg->tree->hierarchies[i];
-    if (h->v2 && cg->sandbox == NULL)
-        return make_v2_sandbox(cg, i);
     int rc =
         make_dir(cg->sandbox != NULL ? cg->sandbox->dirs[i] : h->top_fd, cg->name, &cg->dirs[i]);
-    return rc < 0 ? rc : open_procs(cg->dirs[i], &cg->procs[i]);
+    if (rc < 0 || !h->v2 || cg->sandbox != NULL)
+        return rc < 0 ? rc : open_procs(cg->dirs[i], &cg->procs[i]);
+    return h->enable[0] == '\0' ? 0
+                                : cgroup_write(cg->dirs[i], "cgroup.subtree_control", h->enable);
 }
 
 /*
@@ -191,26 +182,9 @@ static bool is_gone(int parent, const char *name)
     return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT;
 }
 
-/* v2 sandbox: "work" and "init" first, then the directory around them. */
-static bool remove_v2_sandbox(struct cgroup *cg, int i)
-{
-    if (!cgroup_v2_ops.is_empty(cg->outer))
-        (void)cgroup_v2_ops.kill(cg->outer);
-    if (!is_gone(cg->outer, "work") || !is_gone(cg->outer, "init") ||
-        !is_gone(cg->tree->hierarchies[i].top_fd, cg->name))
-        return false;
-    osa_replace_fd(&cg->init_dir, -1);
-    osa_replace_fd(&cg->init_procs, -1);
-    osa_replace_fd(&cg->outer, -1);
-    close_fds(cg, i);
-    return true;
-}
-
 static bool remove_in(struct cgroup *cg, int i)
 {
     const struct cgroup_hierarchy *h = &cg->tree->hierarchies[i];
-    if (h->v2 && cg->sandbox == NULL)
-        return cg->outer < 0 || remove_v2_sandbox(cg, i);
     if (cg->dirs[i] < 0)
         return true;
     if (i == cg->tree->life && !h->ops->is_empty(cg->dirs[i]))
@@ -258,7 +232,7 @@ static enum osa_code new_cgroup(struct cgroup_tree *tree, struct cgroup *sandbox
     (void)snprintf(cg->name, sizeof(cg->name), "%s", id);
     memset(cg->dirs, 0xff, sizeof(cg->dirs)); /* all -1 */
     memset(cg->procs, 0xff, sizeof(cg->procs));
-    cg->outer = cg->init_dir = cg->init_procs = cg->empty_wd = cg->oom_wd = cg->oom_event.fd = -1;
+    cg->empty_wd = cg->oom_wd = cg->oom_event.fd = -1;
     cg->peak_fd = -1;
     DL_APPEND(tree->cgroups, cg);
 
@@ -354,15 +328,6 @@ void cgroup_process_entered(struct cgroup *process)
         return; /* the next one enters by the same */
     for (int i = 0; i < process->tree->hierarchy_count; i++)
         osa_replace_fd(&process->procs[i], -1);
-}
-
-void cgroup_init_entry(struct cgroup *sandbox, struct cgroup_entry *ret_entry)
-{
-    if (sandbox->outer >= 0 && sandbox->init_dir < 0 &&
-        make_dir(sandbox->outer, "init", &sandbox->init_dir) == 0)
-        (void)!open_procs(sandbox->init_dir, &sandbox->init_procs);
-    *ret_entry =
-        (struct cgroup_entry){ .dir_fd = sandbox->init_dir, .v2_procs_fd = sandbox->init_procs };
 }
 
 /* ---- what it does and what it is told ---- */

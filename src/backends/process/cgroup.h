@@ -3,15 +3,17 @@
  * Cgroups of the process backend, on v2, v1 and the hybrid of both.
  *
  *   PARENT/openshell-agent-KEY/        one agent; held by flock(2) while it lives
- *       SANDBOX/init                   the sandbox's init, if it asks; no limits, never frozen (v2)
- *       SANDBOX/work                   the sandbox's limits; frozen, measured and killed here
- *       SANDBOX/work/PROCESS           one process and what it starts
+ *       SANDBOX                        the sandbox's limits; frozen, measured and killed here
+ *       SANDBOX/PROCESS                one process and what it starts
  *
  * A process without limits of its own may stand in what another has left, and under its name
  * (cgroup_spare.c).
  *
- * On v1 the same names exist in each controller's hierarchy, without "init" and only where a limit
- * or a measure needs them. When a v2 hierarchy is mounted beside v1 controllers it is used for
+ * A sandbox's init stays where the agent is: it reaps, reports and answers what filters refuse, which
+ * is the agent's work, and a limit or a pause of the sandbox must not stop that.
+ *
+ * On v1 the same names exist in each controller's hierarchy, only where a limit or a measure needs
+ * them. When a v2 hierarchy is mounted beside v1 controllers it is used for
  * freezing, killing and "nobody left", and v1 for the limits.
  *
  * PARENT is CONFIG.parent; else the agent's own cgroup, or its parent when systemd has delegated
@@ -29,7 +31,7 @@
 #include <stdint.h>
 
 struct cgroup_tree; /* what one agent holds */
-struct cgroup;      /* SANDBOX (with its work) or PROCESS */
+struct cgroup;      /* SANDBOX or PROCESS */
 
 /**
  * struct cgroup_config - Where to put cgroups
@@ -156,9 +158,6 @@ void cgroup_process_entered(struct cgroup *process);
 
 /** cgroup_process_started() - The process has entered; where its sandbox got a limit meanwhile, it is moved there, too */
 void cgroup_process_started(struct cgroup *process);
-
-/** cgroup_init_entry() - Fill @ret_entry for the sandbox's init, which no limit binds; often all -1 and 0 */
-void cgroup_init_entry(struct cgroup *sandbox, struct cgroup_entry *ret_entry);
 
 /**
  * cgroup_set_limits() - Change all limits at once, live; 0 removes one

@@ -91,8 +91,6 @@ struct cgroup_tree {
  * @dirs:   by hierarchy: where its members and limits are; -1 where it has no directory. Owned
  * @procs:  cgroup.procs there, opened for writing. Owned
  * @empty_wd, @oom_wd: v2: keys in tree->watches, -1 without
- * @outer:  v2 sandbox: directory SANDBOX, of which dirs[] has "work". Owned; else -1
- * @init_dir, @init_procs: v2 sandbox: SANDBOX/init. Owned; else -1
  * @oom_gone: v1: kills counted in processes that were freed
  * @lingering: freed by its owner, waits for its members to die
  * @limited: has, or had, a limit of its own
@@ -113,9 +111,6 @@ struct cgroup {
     struct resources limits;
     int dirs[CGROUP_HIERARCHY_MAX];
     int procs[CGROUP_HIERARCHY_MAX];
-    int outer;
-    int init_dir;
-    int init_procs;
     int empty_wd;
     int oom_wd;
     struct osa_source oom_event; /* v1's eventfd, owned; fd -1 without */
