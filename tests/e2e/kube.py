@@ -60,6 +60,8 @@ class Pod:
             start, end = text.index("      initContainers:"), text.index("      containers:")
             text = text[:start] + text[end:]
         text = re.sub(rf"\bname: ({'|'.join(VOLUMES)})\b", rf"name: {self.name}-\1", text)
+        # What ended stays ended, and can be looked at.
+        text = text.replace("      containers:", "      restartPolicy: Never\n      containers:")
         self.group = "fsGroup:" in text
         return self.edit(text) if self.edit else text
 
@@ -69,6 +71,9 @@ class Pod:
         (self.work / "pod.yaml").write_text(self.manifest())
         podman("kube", "play", "--start=false", self.work / "pod.yaml")
         self.fill_volumes()
+        self.begin()
+
+    def begin(self):
         podman("pod", "start", self.pod)
         infra = podman("pod", "inspect", self.pod, "--format", "{{.InfraContainerID}}").stdout.strip()
         self.address = podman("inspect", infra, "--format",
