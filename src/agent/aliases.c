@@ -108,8 +108,9 @@ const char **aliases_names(const struct policy_document *doc)
     count = 0;
     for (size_t i = 0; i < doc->rule_count; i++) {
         for (size_t k = 0; k < doc->rules[i].binary_count; k++) {
-            if (may_be_link(doc->rules[i].binaries[k].path))
-                names[count++] = doc->rules[i].binaries[k].path;
+            const char *name = policy_binary_path(&doc->rules[i].binaries[k], NULL);
+            if (may_be_link(name))
+                names[count++] = name;
         }
     }
     return names;
@@ -121,7 +122,7 @@ void aliases_resolve(const struct policy_document *doc, const char *root, struct
     *ret = (struct aliases){ 0 };
     for (size_t i = 0; i < doc->rule_count; i++) {
         for (size_t k = 0; k < doc->rules[i].binary_count; k++) {
-            const char *name = doc->rules[i].binaries[k].path;
+            const char *name = policy_binary_path(&doc->rules[i].binaries[k], NULL);
             if (may_be_link(name) && follow(root, name, path) && strcmp(path, name) != 0)
                 add(ret, path, name);
         }

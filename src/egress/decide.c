@@ -165,6 +165,7 @@ void conn_describe(const struct conn *conn, struct policy_connection *ret)
         .ancestors = peer->ancestors,
         .ancestor_count = peer->ancestor_count,
         .identity = peer->fault,
+        .told_by_guest = conn->ends != NULL,
     };
 }
 

@@ -287,7 +287,7 @@ static enum osa_code check_rule(struct policy_check *check, struct policy_rule *
     policy_enter(check, "binaries");
     for (size_t i = 0; code == OSA_OK && i < rule->binary_count; i++) {
         policy_enter_index(check, i);
-        code = check_binary(check, rule->binaries[i].path);
+        code = check_binary(check, policy_binary_path(&rule->binaries[i], NULL));
         policy_leave(check);
     }
     policy_leave(check);

@@ -29,7 +29,7 @@ static bool matches_path(const struct engine_binary *binary, const char *path)
 {
     if (binary->glob != NULL)
         return policy_pattern_match(binary->glob, path, strlen(path));
-    return strcmp(binary->source->path, path) == 0;
+    return strcmp(binary->path, path) == 0;
 }
 
 bool engine_binary_allowed(const struct policy_engine *engine, const struct engine_rule *rule,
@@ -41,6 +41,8 @@ bool engine_binary_allowed(const struct policy_engine *engine, const struct engi
     for (size_t i = 0; i < rule->binary_count; i++) {
         const struct engine_binary *binary = &rule->binaries[i];
         if (declared_only && binary->source->advisor_proposed)
+            continue;
+        if (binary->host_identity && connection->told_by_guest)
             continue;
         if (matches_path(binary, connection->binary))
             return true;

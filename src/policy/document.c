@@ -128,6 +128,15 @@ const struct policy_document *policy_document_ref(const struct policy_document *
     return doc;
 }
 
+const char *policy_binary_path(const struct policy_binary *binary, bool *ret_host)
+{
+    const size_t len = sizeof(POLICY_HOST_IDENTITY) - 1;
+    bool host = strncmp(binary->path, POLICY_HOST_IDENTITY, len) == 0;
+    if (ret_host != NULL)
+        *ret_host = host;
+    return host ? binary->path + len : binary->path;
+}
+
 void policy_document_unref(const struct policy_document *doc)
 {
     if (doc == NULL)

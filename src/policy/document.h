@@ -190,14 +190,24 @@ struct policy_endpoint {
     const char *credential_provider;
 };
 
+/*
+ * Before a binary's path: only where this host's kernel says who asks, and so never in a microVM.
+ * Readers who do not know it take it for a path that no executable has, and grant nothing.
+ */
+#define POLICY_HOST_IDENTITY "host:"
+
 /**
  * struct policy_binary - An executable that a rule is for
+ * @path: may begin with POLICY_HOST_IDENTITY; policy_binary_path() leaves that out
  * @advisor_proposed: the wire's `harness`
  */
 struct policy_binary {
     const char *path;
     bool advisor_proposed;
 };
+
+/** policy_binary_path() - The path alone. @ret_host: must it be known from the host? May be NULL */
+const char *policy_binary_path(const struct policy_binary *binary, bool *ret_host);
 
 /**
  * struct policy_rule - One entry of network_policies

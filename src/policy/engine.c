@@ -63,10 +63,11 @@ static enum osa_code compile_binaries(struct policy_engine *engine, struct engin
     for (size_t i = 0; i < rule->binary_count; i++) {
         struct engine_binary *binary = &rule->binaries[i];
         binary->source = &source->binaries[i];
-        if (strchr(binary->source->path, '*') == NULL)
+        binary->path = policy_binary_path(binary->source, &binary->host_identity);
+        if (strchr(binary->path, '*') == NULL)
             continue;
         enum osa_code code =
-            policy_pattern_compile(&engine->arena, binary->source->path, '/', &binary->glob, err);
+            policy_pattern_compile(&engine->arena, binary->path, '/', &binary->glob, err);
         if (code != OSA_OK)
             return osa_wrap(err, "network_policies.%.80s.binaries[%zu]", source->key, i);
     }

@@ -86,6 +86,7 @@ const struct policy_document *policy_engine_document(const struct policy_engine 
  * @cmdline_paths: absolute paths in its argv; for explanations only, they grant nothing
  * @identity:  NONE, or what went wrong on the way to @binary: IDENTITY_PENDING to SHARED_SOCKET,
  *             which then is the answer
+ * @told_by_guest: another kernel than this host's says so
  */
 struct policy_connection {
     const char *host;
@@ -96,6 +97,7 @@ struct policy_connection {
     const char *const *cmdline_paths;
     size_t cmdline_path_count;
     enum policy_reason identity;
+    bool told_by_guest;
 };
 
 enum {

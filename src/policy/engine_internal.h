@@ -76,7 +76,8 @@ struct engine_endpoint {
 
 struct engine_binary {
     const struct policy_binary *source;
-    size_t len;
+    const char *path;
+    bool host_identity;                /* of no use where a guest says who asks */
     const struct policy_pattern *glob; /* NULL: the path as it is written */
 };
 

@@ -282,6 +282,15 @@ print(urllib.request.urlopen("{self.origin}/linked").read().decode(), end="")
 E""", policy=linked)
         self.assertEqual(out, "GET /linked 0\n")
 
+    host_identity = "GET /proven 0\n"
+
+    def test_who_asks_is_known_from_the_host(self):
+        proven = self.agent.folder / "proven.yaml"
+        proven.write_text(self.policy.read_text().replace("{path: /usr/bin/curl}",
+                                                          "{path: 'host:/usr/bin/curl'}"))
+        out = self.run_in(f"curl -sS {self.origin}/proven", policy=proven)
+        self.assertIn(self.host_identity, out)
+
     def test_another_policy_drops_nothing_that_it_allows_and_cuts_the_rest(self):
         wider = self.agent.folder / "wider.yaml"
         wider.write_text(self.policy.read_text() + "  more:\n    endpoints: [{host: a.test, port: 1}]\n"

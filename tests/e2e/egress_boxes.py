@@ -13,6 +13,8 @@ from boxlite_double import Double
 
 
 class Boxes(egress.Egress):
+    host_identity = '"reason":"binary-miss"'
+
     @classmethod
     def setUpClass(cls):
         cls.double = Double()

@@ -98,6 +98,30 @@ static void test_ancestors(void **state)
     assert_int_equal(grant.reason, POLICY_REASON_INTEGRITY);
 }
 
+/* A binary that must be known from the host, by itself and beside one that need not. */
+static void test_host_identity(void **state)
+{
+    static const char text[] =
+        "version: 1\nnetwork_policies:\n"
+        "  a: { endpoints: [{ host: a.test, port: 1 }],\n"
+        "       binaries: [{ path: \"host:/opt/cli\" }, { path: /opt/other }] }\n";
+    (void)state;
+    OSA_AUTO(policy_engine_unrefp) const struct policy_engine *engine = compile(text, NULL);
+    const char *const parent[] = { "/opt/cli" };
+    struct policy_connection connection = { .host = "a.test", .port = 1, .binary = "/opt/cli" };
+    struct policy_grant grant;
+    assert_true(policy_connect(engine, &connection, &grant));
+    connection.told_by_guest = true;
+    assert_false(policy_connect(engine, &connection, &grant));
+    assert_int_equal(grant.reason, POLICY_REASON_BINARY_MISS);
+    connection.binary = "/bin/sh"; /* nor by an ancestor */
+    connection.ancestors = parent;
+    connection.ancestor_count = 1;
+    assert_false(policy_connect(engine, &connection, &grant));
+    connection.binary = "/opt/other";
+    assert_true(policy_connect(engine, &connection, &grant));
+}
+
 static void test_bad_input(void **state)
 {
     (void)state;
@@ -189,10 +213,11 @@ static void test_credentials(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_matching),  cmocka_unit_test(test_ancestors),
-        cmocka_unit_test(test_bad_input), cmocka_unit_test(test_relaxed),
-        cmocka_unit_test(test_empty),     cmocka_unit_test(test_known_hosts),
-        cmocka_unit_test(test_many),      cmocka_unit_test(test_credentials),
+        cmocka_unit_test(test_matching),      cmocka_unit_test(test_ancestors),
+        cmocka_unit_test(test_host_identity), cmocka_unit_test(test_bad_input),
+        cmocka_unit_test(test_relaxed),       cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_known_hosts),   cmocka_unit_test(test_many),
+        cmocka_unit_test(test_credentials),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
