@@ -11,7 +11,7 @@ export CMAKE_C_COMPILER_LAUNCHER ?= ccache
 export CMAKE_CXX_COMPILER_LAUNCHER ?= ccache
 endif
 
-.PHONY: all run test nightly bench fmt tidy fuzz arm64 sbom install clean setup help
+.PHONY: all run test nightly bench fmt tidy fuzz boxlite arm64 sbom install clean setup help
 .DEFAULT_GOAL := all
 
 all: setup preset-release ## build the release into build/release/bin/
@@ -54,6 +54,9 @@ fuzz: ## fuzz each target for FUZZ_SECONDS (default 60)
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory preset-fuzz
 	@scripts/fuzz.sh $(or $(FUZZ_SECONDS),60)
+
+boxlite: ## build a real BoxLite server for the tests in microVMs; once, it is cached
+	@scripts/boxlite.sh
 
 arm64: ## cross-build for arm64 into build/arm64/bin/ and run the unit tests under qemu
 	@scripts/arm64.sh

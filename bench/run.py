@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure everything in one run and write docs/performance.md: run.py [SECTION…]
 
-Sections: start, spawn, density, sandboxes, limits, syscalls, unary, stream, policy, egress.
+Sections: start, spawn, density, sandboxes, limits, syscalls, unary, stream, policy, egress,
+boxes.
 Absolute numbers are those of the machine; what is
 compared was measured within the same minute, and the ratios are what the project promises. A
 comparison that is not installed here, or does not run, is left out and named.
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 
+import boxes
 import tls
 
 SOURCE = pathlib.Path(__file__).resolve().parents[1]
@@ -513,6 +515,9 @@ class Bench:
         if "squid" not in proxies:
             self.left_out.append("squid (squid-openssl is not installed)")
 
+    def boxes(self):
+        boxes.measure(self, percentile, run)
+
 
 HEAD = """# Performance
 
@@ -524,7 +529,7 @@ method.
 
 def main():
     sections = sys.argv[1:] or ["start", "spawn", "density", "sandboxes", "limits", "syscalls", "unary",
-                                "stream", "policy", "egress"]
+                                "stream", "policy", "egress", "boxes"]
     with tempfile.TemporaryDirectory(prefix="osa-bench-") as folder:
         bench = Bench(pathlib.Path(folder))
         for section in sections:

@@ -44,6 +44,7 @@ int main(int argc, char **argv)
     conformance.loop = fixture.loop;
     conformance.backend = fixture.backend;
     conformance.patience_ns = !fixture_is_real(&fixture) ? 0 : 180 * OSA_NS_PER_SEC;
+    conformance.share = fixture_is_real(&fixture);
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     int failed = conformance_run("boxlite", &conformance);

@@ -31,6 +31,7 @@ enum conformance_program {
  * @programs: argv of each; NULL ends it
  * @min_isolation: of the suite's sandboxes
  * @patience_ns: how long anything may take; 0: 20 s
+ * @share: cases that leave their sandbox as it was share one, for making one takes long
  */
 struct conformance {
     struct osa_loop *loop;
@@ -38,6 +39,7 @@ struct conformance {
     const char *const *programs[PROGRAM_COUNT];
     enum isolation_level min_isolation;
     int64_t patience_ns;
+    bool share;
 };
 
 /**

@@ -131,7 +131,8 @@ void fixture_open(struct boxlite_fixture *fixture, const char *state_dir)
     };
     if (boxlite_backend_open(fixture->loop, &config, &fixture->backend, &err) != OSA_OK)
         fail_msg("boxlite_backend_open: %s", err.text);
-    int64_t deadline = osa_deadline_after((fixture_is_real(fixture) ? 6 : 1) * FIXTURE_PATIENCE_NS);
+    int64_t deadline =
+        osa_deadline_after((fixture_is_real(fixture) ? 12 : 1) * FIXTURE_PATIENCE_NS);
     while (!boxlite_backend_probed(fixture->backend) && osa_now_ns() < deadline)
         (void)osa_loop_run_once(fixture->loop, deadline);
     assert_true(boxlite_backend_probed(fixture->backend));
@@ -220,7 +221,7 @@ void fixture_stop(struct boxlite_fixture *fixture)
 void fixture_until(struct boxlite_fixture *fixture, const unsigned *counter, unsigned value,
                    const char *what)
 {
-    int64_t deadline = osa_deadline_after(FIXTURE_PATIENCE_NS);
+    int64_t deadline = osa_deadline_after((fixture_is_real(fixture) ? 9 : 1) * FIXTURE_PATIENCE_NS);
     while (*counter < value) {
         if (osa_now_ns() > deadline)
             fail_msg("waited in vain for %s", what);

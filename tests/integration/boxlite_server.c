@@ -121,6 +121,39 @@ static void test_channel(void **state)
     until_channels(0, 0);
 }
 
+static double rate_of(size_t bytes)
+{
+    struct fixture_box box;
+    struct fixture_process p;
+    char script[96];
+    (void)snprintf(script, sizeof(script), "head -c %zu /dev/zero | tr '\\0' a", bytes);
+    fixture_box(&fixture, &box);
+    if (!fixture.plain)
+        until_channels(1, 2);
+    int64_t begin = osa_now_ns();
+    fixture_run(&fixture, &box, &p, script);
+    double seconds = (double)(osa_now_ns() - begin) / (double)OSA_NS_PER_SEC;
+    assert_int_equal(p.out.len, bytes);
+    fixture_free(&p);
+    fixture_destroy(&fixture, &box);
+    return (double)bytes / 1e6 / seconds;
+}
+
+/* What it is for. The numbers are told and not judged: they are the machine's. */
+static void test_channel_rate(void **state)
+{
+    (void)state;
+    double channel = rate_of(8000000);
+    fixture_close(&fixture);
+    fixture.plain = true;
+    fixture_open(&fixture, NULL);
+    double attach = rate_of(1000000);
+    printf("output: %.2f MB/s by the channel, %.2f MB/s by the server's attach\n", channel, attach);
+    fixture_close(&fixture);
+    fixture.plain = false;
+    fixture_open(&fixture, NULL);
+}
+
 /* Cut by somebody in the namespace: the exec takes over, and no byte is missing. */
 static void test_channel_cut(void **state)
 {
@@ -304,10 +337,11 @@ static int stop(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_apart),       cmocka_unit_test(test_channel),
-        cmocka_unit_test(test_channel_cut), cmocka_unit_test(test_restart),
-        cmocka_unit_test(test_former),      cmocka_unit_test(test_bad_user),
-        cmocka_unit_test(test_user),        cmocka_unit_test(test_closed),
+        cmocka_unit_test(test_apart),        cmocka_unit_test(test_channel),
+        cmocka_unit_test(test_channel_rate), cmocka_unit_test(test_channel_cut),
+        cmocka_unit_test(test_restart),      cmocka_unit_test(test_former),
+        cmocka_unit_test(test_bad_user),     cmocka_unit_test(test_user),
+        cmocka_unit_test(test_closed),
     };
     if (geteuid() != 0) {
         puts("skipped: only root makes network namespaces for others");

@@ -20,7 +20,7 @@
 #define SAID_MAX ((size_t)64 << 10)
 #define EXEC_NS (60 * OSA_NS_PER_SEC)
 /* For the shell, the program's bytes at the pace of an emulated machine, and the helper's probes. */
-#define BEGIN_NS (60 * OSA_NS_PER_SEC)
+#define BEGIN_NS (180 * OSA_NS_PER_SEC)
 #define FIRST_RETRY_NS (200 * OSA_NS_PER_MS)
 #define LAST_RETRY_NS (15 * OSA_NS_PER_SEC)
 /* The server gives an execution without a client up after 300 s. */

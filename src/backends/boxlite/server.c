@@ -29,7 +29,7 @@
 /* One that ran for so long did not fail at its start. */
 #define GOOD_RUN_NS (60 * OSA_NS_PER_SEC)
 /* For its looks at the machine and its home before it listens. */
-#define YOUNG_NS (60 * OSA_NS_PER_SEC)
+#define YOUNG_NS (120 * OSA_NS_PER_SEC)
 /* It gives each box 10 s to stop. */
 #define STOP_MS 20000
 #define LOG_MAX ((off_t)8 << 20)
