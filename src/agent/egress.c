@@ -240,13 +240,13 @@ static const struct egress_options *options_of(const struct agent *agent)
     return agent->setup.egress != NULL ? agent->setup.egress : &defaults;
 }
 
-/* Two descriptors a connection, and half of all are for others than this sandbox. */
-static struct gate_limits choose_limits(void)
+/* Half of all descriptors are for others than this sandbox; @each are a connection's. */
+static struct gate_limits choose_limits(unsigned each)
 {
     struct gate_limits limits = gate_limits_default();
     struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 < limits.connections)
-        limits.connections = OSA_MAX((unsigned)(files.rlim_cur / 4), 16u);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / (2 * each) < limits.connections)
+        limits.connections = OSA_MAX((unsigned)(files.rlim_cur / (2 * each)), 16u);
     return limits;
 }
 
@@ -349,7 +349,7 @@ static enum osa_code open_door(struct egress *egress, struct sandbox_door *door,
                                         .dns = agent->dns,
                                         .policy = egress->policy,
                                         .events = &egress->events,
-                                        .limits = choose_limits(),
+                                        .limits = choose_limits(egress->elsewhere ? 3 : 2),
                                         .authority = authority,
                                         .trust = agent->trust,
                                         .providers = egress->sandbox->request->providers,

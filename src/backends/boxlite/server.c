@@ -237,7 +237,12 @@ static enum osa_code start(struct server *server, struct osa_error *err)
         return osa_fail(err, OSA_INTERNAL, 0, "the server is gone before it ran");
     write_mark(server, &mark);
     server->process = (struct osa_source){ .fd = osa_child_open(&mark), .ready = on_ended };
-    return osa_source_add(server->loop, &server->process, OSA_READ, err);
+    code = osa_source_add(server->loop, &server->process, OSA_READ, err);
+    if (code != OSA_OK) { /* nobody would hear of its end */
+        (void)kill(server->pid, SIGKILL);
+        osa_replace_fd(&server->process.fd, -1);
+    }
+    return code;
 }
 
 /* ---- life ---- */
