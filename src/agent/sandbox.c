@@ -408,6 +408,7 @@ static void attach(struct sandbox *sandbox)
         .id = sandbox->id,
         .image = request->image,
         .root = request->root,
+        .changes = request->changes,
         .policy = policy_of(sandbox),
         .proxy = policy_of(sandbox)->rule_count > 0,
         .names = policy_document_has_tcp(policy_of(sandbox)),

@@ -58,6 +58,7 @@ struct sandbox_request *sandbox_request_new(void)
         .id = "",
         .image = "",
         .root = "",
+        .changes = "",
         .workdir = "",
         .user = "",
         .seccomp_profile = "",

@@ -61,6 +61,7 @@ struct provider_env;
  * struct sandbox_request - CreateSandbox, or the sandbox half of a Spawn without one
  * @arena:  holds this struct itself and all that it points to
  * @id:     "" for one that the agent makes
+ * @changes: as in struct sandbox_spec; never from a client
  * @policy: owned reference; NULL for the agent's default
  * @providers: what its proxy may exchange placeholders for; borrowed, outlives the sandbox; NULL
  * @idle_timeout_ns: 0 for none
@@ -71,6 +72,7 @@ struct sandbox_request {
     enum runtime_kind kind;
     const char *image;
     const char *root;
+    const char *changes;
     const struct policy_document *policy;
     const struct provider_env *providers;
     struct resources resources;

@@ -156,6 +156,8 @@ typedef const char *const *strlist;
  * @id:        RFC 1123 label; part of the name of everything that outlives a process
  * @image:     "" for none
  * @root:      absolute path; "" for the agent's own root
+ * @changes:   absolute path of a directory, in which "upper" and "work" hold what is changed in @root
+ *             (overlayfs), so that it outlives the sandbox; "" for scratch space, which does not
  * @policy:    never NULL
  * @workdir:   absolute, never empty
  * @user:      "", "name", "uid", "name:group", "uid:gid"; "" defers to the policy
@@ -173,6 +175,7 @@ struct sandbox_spec {
     const char *id;
     const char *image;
     const char *root;
+    const char *changes;
     const struct policy_document *policy;
     struct resources resources;
     const char *workdir;

@@ -112,20 +112,33 @@ static bool is_first_user_namespace(void)
            count == 0xffffffffu;
 }
 
+/* Opens what holds the overlay's upper half. */
+static enum osa_code open_upper(struct mounts_build *b)
+{
+    bool kept = b->spec->changes != NULL && b->spec->changes[0] != '\0';
+    b->upper_fd = kept ? open(b->spec->changes, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+                       : fcntl(b->scratch_fd, F_DUPFD_CLOEXEC, 3);
+    return b->upper_fd >= 0 ? OSA_OK
+                            : osa_fail(b->err, OSA_FAILED_PRECONDITION, errno, "changes '%s'",
+                                       kept ? b->spec->changes : "");
+}
+
 static enum osa_code make_image(struct mounts_build *b)
 {
     char lower[64];
     char upper[64];
     char work[64];
     struct stat st;
+    if (open_upper(b) != OSA_OK)
+        return b->err->code;
     /* By descriptor: a path could hold ':' or ',', and somebody could swap its directories. */
     (void)snprintf(lower, sizeof(lower), "/proc/self/fd/%d", b->image_fd);
-    (void)snprintf(upper, sizeof(upper), "/proc/self/fd/%d/upper", b->scratch_fd);
-    (void)snprintf(work, sizeof(work), "/proc/self/fd/%d/work", b->scratch_fd);
+    (void)snprintf(upper, sizeof(upper), "/proc/self/fd/%d/upper", b->upper_fd);
+    (void)snprintf(work, sizeof(work), "/proc/self/fd/%d/work", b->upper_fd);
     /* The merged root has the upper directory's owner and mode; a foreign owner may not map. */
     if (fstat(b->image_fd, &st) == 0 &&
-        fchownat(b->scratch_fd, "upper", st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) == 0)
-        (void)fchmodat(b->scratch_fd, "upper", st.st_mode & 0777, 0);
+        fchownat(b->upper_fd, "upper", st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) == 0)
+        (void)fchmodat(b->upper_fd, "upper", st.st_mode & 0777, 0);
     const struct mount_option options[] = {
         { "lowerdir", lower }, { "upperdir", upper }, { "workdir", work }, { "userxattr", NULL }
     };
@@ -134,6 +147,9 @@ static enum osa_code make_image(struct mounts_build *b)
     int failed = mount_ops_create("overlay", options, count, MOUNTS_ATTR_BASE, &b->root_fd);
     if (failed == 0)
         return OSA_OK;
+    /* Changes that were to be kept must not be refused, or lost, by the way. */
+    if (b->spec->changes != NULL && b->spec->changes[0] != '\0')
+        return mounts_failed(b, failed, "overlay with changes in a directory");
     b->report.missing |= MOUNTS_NO_OVERLAY;
     failed = mount_ops_clone(b->image_fd, /* recursive= */ true,
                              MOUNTS_ATTR_BASE | MOUNT_ATTR_RDONLY, &b->root_fd);
@@ -300,6 +316,7 @@ enum osa_code mounts_enter(const struct mounts_spec *spec, struct mounts_report 
         .image_fd = -1,
         .root_fd = -1,
         .scratch_fd = -1,
+        .upper_fd = -1,
         .dev_fd = -1,
         .err = err,
     };
@@ -317,6 +334,7 @@ enum osa_code mounts_enter(const struct mounts_spec *spec, struct mounts_report 
     osa_close_fd(&b.image_fd);
     osa_close_fd(&b.root_fd);
     osa_close_fd(&b.scratch_fd);
+    osa_close_fd(&b.upper_fd);
     osa_close_fd(&b.dev_fd);
     (void)umask(mask);
     if (code == OSA_OK)

@@ -8,7 +8,8 @@
  *             is absent: sockets of runtimes, tokens, other users' files.
  *   whole     the host's root without policy paths, or with "/" among them: everything, read-only
  *             but for the writable paths; /run is private and empty.
- *   image     a directory (unpacked image) under an overlay whose upper half is in the scratch.
+ *   image     a directory (unpacked image) under an overlay whose upper half is in the scratch, or
+ *             in a directory that outlives the sandbox.
  *
  * All have a private /tmp, /var/tmp and /dev/shm (one scratch tmpfs, so that one bound holds for
  * all), a /dev of few nodes, a /proc of the own pid namespace with the dangerous files masked, and
@@ -49,6 +50,7 @@ struct mounts_path {
  * struct mounts_spec - What to build; strings and arrays are borrowed for the call
  * @root:       "" for the host's root, else the absolute path of a directory
  * @root_fd:    O_PATH descriptor of @root, which then is for messages only; -1 to open it here
+ * @changes:    "" or the absolute path of a directory with "upper" and "work" for the overlay over @root
  * @paths:      the policy's read_only and read_write paths; the working directory among them if the
  *              policy includes it
  * @hidden:     host paths to be covered by something empty and unreadable: the agent's state and
@@ -65,6 +67,7 @@ struct mounts_path {
 struct mounts_spec {
     const char *root;
     int root_fd;
+    const char *changes;
     const struct mounts_path *paths;
     size_t path_count;
     const char *const *hidden;

@@ -19,6 +19,7 @@ enum mounts_shape { MOUNTS_VIEW, MOUNTS_WHOLE, MOUNTS_IMAGE };
  * @image_fd:   directory of the image; -1 in the other shapes
  * @root_fd:    the new root, attached but not yet the caller's
  * @scratch_fd: root of the scratch tmpfs, attached out of reach; holds tmp, shm, upper, …
+ * @upper_fd:   holds "upper" and "work" of the overlay: the scratch, or the spec's own directory
  * @dev_fd:     the new /dev, writable until the end
  * @err:        the caller's
  */
@@ -30,6 +31,7 @@ struct mounts_build {
     int image_fd;
     int root_fd;
     int scratch_fd;
+    int upper_fd;
     int dev_fd;
     struct osa_error *err;
 };

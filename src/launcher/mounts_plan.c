@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* The head; then the root, the shared directory, the workspace, each path with 'r' or 'w' before it, and each hidden path, as strings. */
+/* The head; then the root, the directory of its changes, the shared directory, the workspace, each path with 'r' or 'w' before it, and each hidden path, as strings. */
 struct head {
     uint32_t magic;
     uint32_t path_count;
@@ -43,6 +43,7 @@ enum osa_code mounts_plan_write(const struct mounts_spec *spec, struct osa_buf *
         .scratch_bytes = spec->scratch_bytes,
     };
     bool fits = osa_buf_add(buf, &head, sizeof(head)) && add_string(buf, spec->root) &&
+                add_string(buf, spec->changes != NULL ? spec->changes : "") &&
                 add_string(buf, spec->shared != NULL ? spec->shared : "") &&
                 add_string(buf, spec->workspace != NULL ? spec->workspace : "");
     for (size_t i = 0; fits && i < spec->path_count; i++)
@@ -78,7 +79,8 @@ bool mounts_plan_parse(const void *data, size_t len, struct mounts_plan *ret_pla
         head.hidden_count > MOUNTS_PLAN_HIDDEN_MAX)
         return false;
     const char *root = take_string(&at, end);
-    const char *shared = root == NULL ? NULL : take_string(&at, end);
+    const char *changes = root == NULL ? NULL : take_string(&at, end);
+    const char *shared = changes == NULL ? NULL : take_string(&at, end);
     const char *workspace = shared == NULL ? NULL : take_string(&at, end);
     if (workspace == NULL)
         return false;
@@ -97,6 +99,7 @@ bool mounts_plan_parse(const void *data, size_t len, struct mounts_plan *ret_pla
     ret_plan->spec = (struct mounts_spec){
         .root = root,
         .root_fd = -1,
+        .changes = changes,
         .paths = ret_plan->paths,
         .path_count = head.path_count,
         .hidden = ret_plan->hidden,

@@ -24,6 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(mounts_plan_write(&first.spec, &buf, NULL) == OSA_OK && buf.len == size);
     require(mounts_plan_parse(buf.data, buf.len, &second));
     require(strcmp(first.spec.root, second.spec.root) == 0);
+    require(strcmp(first.spec.changes, second.spec.changes) == 0);
     require(first.spec.path_count == second.spec.path_count);
     for (size_t i = 0; i < first.spec.path_count; i++) {
         require(strcmp(first.paths[i].path, second.paths[i].path) == 0);

@@ -177,6 +177,9 @@ static const struct osa_option ours[] = {
     TEXT("image", "OPENSHELL_RUNTIME_IMAGE", image, "IMAGE",
          "Image of the sandbox, where its kind has images"),
     FILE_NAME("root", "OPENSHELL_RUNTIME_ROOT", root, "Directory that becomes the sandbox's root"),
+    FILE_NAME("root-changes", "OPENSHELL_RUNTIME_ROOT_CHANGES", changes,
+              "Directory with \"upper\" and \"work\" that keeps what is changed in that root. "
+              "Default: it goes with the sandbox"),
     { .flag = "cpu",
       .variable = "OPENSHELL_RUNTIME_CPU",
       .type = OSA_OPTION_CPU,

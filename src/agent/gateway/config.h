@@ -71,6 +71,7 @@ struct gateway_config {
     enum runtime_kind runtime;
     const char *image;
     const char *root;
+    const char *changes;
     struct resources limits;
     const char *seccomp_profile;
     enum isolation_level min_isolation;

@@ -132,6 +132,7 @@ static enum osa_code make_sandbox(struct gateway *gateway, struct osa_error *err
     request->kind = config->runtime;
     request->image = osa_arena_strdup(arena, config->image);
     request->root = osa_arena_strdup(arena, config->root);
+    request->changes = osa_arena_strdup(arena, config->changes);
     request->resources = config->limits;
     request->workdir = osa_arena_strdup(arena, gateway->workdir);
     request->user = osa_arena_strdup(arena, gateway->user);

@@ -128,6 +128,7 @@ static enum osa_code add_mounts(struct osa_buf *buf, const struct sandbox_spec *
     const struct mounts_spec mounts = {
         .root = spec->root,
         .root_fd = -1,
+        .changes = spec->changes,
         .paths = list,
         .path_count = paths->count,
         .hidden = spec->root[0] == '\0' ? hidden : NULL,

@@ -12,6 +12,7 @@ static const struct mounts_spec spec = {
     .root_fd = 7,
     .paths = paths,
     .path_count = 2,
+    .changes = "/changes/b",
     .hidden = hidden,
     .workspace = "/data/work",
     .scratch_bytes = 1ull << 40,
@@ -30,6 +31,7 @@ static void test_round_trip(void **state)
     assert_true(mounts_plan_parse(buf.data, buf.len, &plan));
     assert_string_equal(plan.spec.root, "/images/a");
     assert_int_equal(plan.spec.root_fd, -1);
+    assert_string_equal(plan.spec.changes, "/changes/b");
     assert_int_equal(plan.spec.path_count, 2);
     assert_string_equal(plan.spec.paths[0].path, "/usr");
     assert_false(plan.spec.paths[0].writable);
