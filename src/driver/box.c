@@ -64,7 +64,7 @@ static void set_failure(struct box *box, const char *reason, const char *message
     (void)snprintf(box->record.failed_message, sizeof(box->record.failed_message), "%s", message);
 }
 
-static void fail(struct box *box, const char *reason, const char *message)
+void box_fail(struct box *box, const char *reason, const char *message)
 {
     const struct watch_event event = { "Warning", reason, message, NULL, NULL, NULL };
     osa_log(OSA_LOG_WARN, "driver", "sandbox failed", OSA_S("sandbox", box->id),
@@ -119,7 +119,7 @@ static void fail_by_main_status(struct box *box)
     char message[64];
     (void)snprintf(message, sizeof(message), "its main process ended with status %d",
                    box->link.main_status);
-    fail(box, "ProcessExited", message);
+    box_fail(box, "ProcessExited", message);
 }
 
 /* A short main process can be over before its agent was asked whether it serves, so what the agent
@@ -133,22 +133,22 @@ static void fail_by_status(struct box *box, int status, bool was_running)
         fail_by_main_status(box);
     } else if (box->timed_out) {
         (void)snprintf(message, sizeof(message), "its agent did not serve in time; %s", words);
-        fail(box, "StartTimeout", message);
+        box_fail(box, "StartTimeout", message);
     } else if (!was_running) {
         (void)snprintf(message, sizeof(message), "%s",
                        words[0] != '\0' ? words : "its agent ended without a word");
-        fail(box, "StartFailed", message);
+        box_fail(box, "StartFailed", message);
     } else if (status < 0) {
-        fail(box, "AgentLost", LOST_UNSEEN);
+        box_fail(box, "AgentLost", LOST_UNSEEN);
     } else if (WIFSIGNALED(status)) {
         (void)snprintf(message, sizeof(message),
                        "its agent was killed by signal %d, and the sandbox with it",
                        WTERMSIG(status));
-        fail(box, "AgentLost", message);
+        box_fail(box, "AgentLost", message);
     } else {
         (void)snprintf(message, sizeof(message), "its agent ended with status %d; %s",
                        WEXITSTATUS(status), words);
-        fail(box, "AgentLost", message);
+        box_fail(box, "AgentLost", message);
     }
 }
 
@@ -178,9 +178,17 @@ static void on_launch(struct driver_work *work)
             proceed(box);
         return;
     }
+    if (!box->image_ready) {
+        launch_tell_placement(box);
+        if (box_has_image(box)) {
+            box_image_get(box); /* and we are called again */
+            return;
+        }
+    }
+    box->image_ready = false;
     box->timed_out = false;
     if (launch_agent(box, &err) != OSA_OK) {
-        fail(box, "StartFailed", err.text);
+        box_fail(box, "StartFailed", err.text);
         return;
     }
     osa_timer_arm(box->driver->loop, &box->timer,
@@ -246,6 +254,8 @@ static void finish_deletion(struct box *box)
 
 static void proceed(struct box *box)
 {
+    images_cancel(&box->image_wait); /* of a launch that is overtaken */
+    box->image_ready = false;
     switch (box->record.wanted) {
     case WANTED_RUN:
         box_launch(box);
@@ -401,7 +411,7 @@ enum osa_code box_adopt(struct driver *driver, const char *id, struct record *re
     } else if (box->record.wanted == WANTED_RUN && box->link.main_status >= 0) {
         fail_by_main_status(box);
     } else if (box->record.wanted == WANTED_RUN && box->record.served) {
-        fail(box, "AgentLost", LOST_UNSEEN);
+        box_fail(box, "AgentLost", LOST_UNSEEN);
     } else {
         proceed(box);
     }
@@ -430,6 +440,7 @@ void box_free(struct box *box)
     answer(&box->deleting, &err);
     osa_timer_disarm(&box->timer);
     driver_unqueue(driver, &box->launch);
+    box_image_done(box);
     box->state = BOX_GONE;
     driver->closing++;
     agent_link_close(&box->link, on_closed);

@@ -9,6 +9,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* When an image's registry is asked. */
+enum image_pull {
+    IMAGE_PULL_DEFAULT, /* in a sandbox: as the driver was told */
+    IMAGE_PULL_MISSING, /* when its name is not known here */
+    IMAGE_PULL_ALWAYS,
+    IMAGE_PULL_NEVER,
+};
+
 /**
  * struct driver_config - Options of openshell-driver; docs and bounds are in the table
  * @options: owner of all strings and lists here
@@ -19,6 +27,17 @@
  * @agent:     the program openshell-agent
  * @endpoint:  where sandboxes reach the gateway: http:// or https://
  * @tls_ca, @tls_cert, @tls_key: given to agents for an https endpoint; NULL: none
+ * @image_pull: when a sandbox does not say
+ * @image_layouts: directory of "oci:NAME"; NULL: none
+ * @image_insecure: registries, HOST or HOST:PORT, that are asked without TLS
+ * @image_auth_file: containers-auth.json(5) for skopeo; NULL: none
+ * @image_proxy: for skopeo; NULL: none
+ * @image_pulls: programs at one time
+ * @image_cache_bytes: what kept images may occupy beyond those in use
+ * @image_min_free_bytes: that a pull must leave on the disk
+ * @image_timeout_ns: for the pull, and for the unpacking
+ * @skopeo, @umoci: the programs
+ * @boxlite_layout: a microVM's server gets the kept layout, and not the name
  * @runtime:   kind of a sandbox that neither it nor a rule decides for; RUNTIME_KIND_DEFAULT: the one
  *             that agents have as theirs
  * @rules:     as written, "CONDITIONS -> KINDS"; schedule_parse() reads them
@@ -46,6 +65,18 @@ struct driver_config {
     struct osa_strings listeners;
 
     const char *default_image;
+    enum image_pull image_pull;
+    const char *image_layouts;
+    struct osa_strings image_insecure;
+    const char *image_auth_file;
+    const char *image_proxy;
+    uint32_t image_pulls;
+    uint64_t image_cache_bytes;
+    uint64_t image_min_free_bytes;
+    int64_t image_timeout_ns;
+    const char *skopeo;
+    const char *umoci;
+    bool boxlite_layout;
     enum runtime_kind runtime;
     struct osa_strings rules;
     struct resources capacity;

@@ -9,8 +9,6 @@
 #include <string.h>
 #include <utlist.h>
 
-static const char host_image[] = "host";
-
 /* ---- work ---- */
 
 /* Posts go through the loop in order, so whatever came meanwhile has its turn before the next work. */
@@ -59,13 +57,26 @@ static enum osa_code adopt(void *ctx, const char *id, struct record *record, str
     return box_adopt(ctx, id, record, err);
 }
 
+static bool has_digest(void *ctx, const char *digest)
+{
+    const struct driver *driver = ctx;
+    for (const struct box *box = driver->boxes; box != NULL; box = box->by_id.next) {
+        if (box->state != BOX_GONE && strcmp(box->record.image_digest, digest) == 0)
+            return true;
+    }
+    return false;
+}
+
 enum osa_code driver_open(struct driver *driver, struct osa_error *err)
 {
     char *colon;
     driver->uid = (uint32_t)strtoul(driver->config->user, &colon, 10);
     driver->gid = (uint32_t)strtoul(colon + 1, NULL, 10);
     if (schedule_new(driver->config, &driver->schedule, err) != OSA_OK ||
-        store_open(driver->config->state_dir, &driver->store, err) != OSA_OK)
+        store_open(driver->config->state_dir, &driver->store, err) != OSA_OK ||
+        worker_new(driver->loop, "osa-trash", &driver->trash, err) != OSA_OK ||
+        images_open(driver->loop, driver->config, driver->trash, has_digest, driver,
+                    &driver->images, err) != OSA_OK)
         return err->code;
     return OSA_OK;
 }
@@ -75,8 +86,10 @@ enum osa_code driver_adopt(struct driver *driver, struct osa_error *err)
     return store_each(driver->store, adopt, driver, err);
 }
 
-void driver_finish_close(struct driver *driver)
+/* What the threads had left to tell has been told, for posts go through the loop in order. */
+static void on_last(struct osa_task *task)
 {
+    struct driver *driver = OSA_CONTAINER_OF(task, struct driver, last);
     void (*closed)(void *ctx) = driver->closed;
     driver->closed = NULL;
     store_close(driver->store);
@@ -84,6 +97,21 @@ void driver_finish_close(struct driver *driver)
     driver->store = NULL;
     driver->schedule = NULL;
     closed(driver->closed_ctx);
+}
+
+static void on_images_closed(void *ctx)
+{
+    struct driver *driver = ctx;
+    worker_free(driver->trash);
+    driver->trash = NULL;
+    driver->images = NULL;
+    driver->last.run = on_last;
+    osa_loop_post(driver->loop, &driver->last);
+}
+
+void driver_finish_close(struct driver *driver)
+{
+    images_close(driver->images, on_images_closed, driver);
 }
 
 void driver_close(struct driver *driver, void (*closed)(void *ctx), void *ctx)
@@ -132,15 +160,24 @@ struct resources driver_used(const struct driver *driver)
 
 /* ---- creation ---- */
 
-static enum osa_code check_image(const struct driver_spec *spec, enum runtime_kind kind,
-                                 struct osa_error *err)
+static enum osa_code check_image(const struct driver *driver, const struct driver_spec *spec,
+                                 enum runtime_kind kind, struct osa_error *err)
 {
-    if (kind == RUNTIME_KIND_PROCESS && strcmp(spec->image, host_image) != 0)
+    bool process = kind == RUNTIME_KIND_PROCESS;
+    const struct image_want want = box_image_want(driver, spec, kind, "");
+    if (image_is_host(spec->image) || (!process && !driver->config->boxlite_layout))
+        return OSA_OK;
+    if (process && !driver->host.kinds[kind].roots)
         return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
-                        "image '%.128s': sandboxes of the runtime process run on the root of this "
-                        "machine; give the image 'host', or ask for another runtime",
+                        "image '%.128s': no sandbox can have a root of its own on this machine; "
+                        "give the image 'host'",
                         spec->image);
-    return OSA_OK;
+    if (process && spec->limits.disk_bytes != 0 && !spec->discard_changes)
+        return osa_fail(err, OSA_FAILED_PRECONDITION, 0,
+                        "driver_config.disk: what is changed in an image is kept on this machine's "
+                        "disk, where nothing bounds it; set image_changes to discard, or leave "
+                        "disk out");
+    return images_check(driver->images, &want, err);
 }
 
 /* Those that are gone wait for a gateway only. */
@@ -168,7 +205,7 @@ static enum osa_code judge(const struct driver *driver, const COMPUTE(DriverSand
                         "this driver keeps %u sandboxes already (max-sandboxes); delete one",
                         driver->config->max_sandboxes);
     code = schedule_place(driver->schedule, &driver->host, *ret_spec, &used, ret_placement, err);
-    return code == OSA_OK ? check_image(*ret_spec, ret_placement->kind, err) : code;
+    return code == OSA_OK ? check_image(driver, *ret_spec, ret_placement->kind, err) : code;
 }
 
 enum osa_code driver_validate(const struct driver *driver, const COMPUTE(DriverSandbox) * wire,

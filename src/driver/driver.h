@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "driver/agent_link.h"
+#include "driver/images.h"
 #include "driver/record.h"
 #include "driver/schedule.h"
 #include "rpc/server.h"
@@ -58,6 +59,9 @@ struct box_waiter {
  * struct box - One sandbox
  * @record: what is on disk
  * @spec:   the same, to work with
+ * @image: of it, from box_image_get() on, with its text in @image_arena
+ * @image_ready: it is there for the launch that follows
+ * @pulled: something was done for it
  * @stopping, @deleting: who waits
  */
 struct box {
@@ -70,6 +74,11 @@ struct box {
     struct osa_timer timer; /* start timeout, then grace */
     bool timed_out;
     struct driver_work launch;
+    struct image_wait image_wait;
+    struct image_info image;
+    struct osa_arena image_arena;
+    bool image_ready;
+    bool pulled;
     struct box_waiter *stopping;
     struct box_waiter *deleting;
     UT_hash_handle by_id;
@@ -90,6 +99,8 @@ struct driver {
     const struct driver_config *config;
     struct store *store;
     struct schedule *schedule;
+    struct images *images;
+    struct worker *trash; /* removes trees */
     struct host_report host;
     uint32_t uid;
     uint32_t gid;
@@ -101,6 +112,7 @@ struct driver {
     uint32_t closing; /* boxes that are not yet freed */
     void (*closed)(void *ctx);
     void *closed_ctx;
+    struct osa_task last; /* of all */
 };
 
 /** driver_open() - Read the rules and lock the state; @driver's loop and config are set */
@@ -166,6 +178,25 @@ void box_free(struct box *box);
 
 /** box_launch() - Start its agent, soon */
 void box_launch(struct box *box);
+
+/** box_fail() - It has failed, for good: record, event, condition, log */
+void box_fail(struct box *box, const char *reason, const char *message);
+
+/** box_has_image() - Is there an image that must be had before its agent is started? */
+bool box_has_image(const struct box *box);
+
+/** box_image_get() - Ask for it; box_fail() or another turn of the launch follows */
+void box_image_get(struct box *box);
+
+/** box_image_want() - What to ask for. @digest: "" for whatever the name stands for. Everything is borrowed */
+struct image_want box_image_want(const struct driver *driver, const struct driver_spec *spec,
+                                 enum runtime_kind kind, const char *digest);
+
+/** box_image_done() - Do not wait any more, and free what is known */
+void box_image_done(struct box *box);
+
+/** launch_tell_placement() - The event Scheduled, and ImagePresent for the host's root */
+void launch_tell_placement(struct box *box);
 
 /** launch_agent() - Start its agent, now. For box.c; INTERNAL and so on when it cannot be started */
 OSA_MUST_CHECK enum osa_code launch_agent(struct box *box, struct osa_error *err);

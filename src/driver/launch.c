@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define TEXT_BYTES ((size_t)16 << 20) /* far above what a spec can hold */
@@ -68,13 +69,34 @@ static const char *main_spec(struct osa_arena *arena, const struct driver_spec *
     return copy;
 }
 
-static const char *user_environment(struct osa_arena *arena, const struct driver_spec *spec)
+/* The owner's variable of that name is meant, where there is one. */
+static void add_image_variable(struct osa_json *json, const struct driver_spec *spec,
+                               const char *pair)
 {
+    char key[256];
+    size_t len = strcspn(pair, "=");
+    if (len >= sizeof(key))
+        return; /* no owner could name it */
+    memcpy(key, pair, len);
+    key[len] = '\0';
+    for (size_t i = 0; i < spec->env_count; i++) {
+        if (strcmp(spec->env[i].key, key) == 0)
+            return;
+    }
+    osa_json_key(json, key);
+    osa_json_text(json, pair + len + 1);
+}
+
+static const char *user_environment(struct osa_arena *arena, const struct box *box)
+{
+    const struct driver_spec *spec = box->spec;
     struct osa_buf text;
     struct osa_json json;
     osa_buf_init(&text, TEXT_BYTES);
     osa_json_init(&json, &text, /* pretty= */ false);
     osa_json_open(&json, '{');
+    for (size_t i = 0; i < box->image.env_count; i++)
+        add_image_variable(&json, spec, box->image.env[i]);
     for (size_t i = 0; i < spec->env_count; i++) {
         osa_json_key(&json, spec->env[i].key);
         osa_json_text(&json, spec->env[i].value);
@@ -108,23 +130,58 @@ static void add_limits(struct list *argv, const struct resources *limits)
     }
 }
 
+/* Root and working directory of the kinds and images there are. */
+static void add_root(struct list *argv, const struct box *box)
+{
+    const struct driver_spec *spec = box->spec;
+    const char *workdir = box->image.workdir;
+    char path[PATH_MAX];
+    if (box_has_image(box)) {
+        bool process = box->record.runtime == RUNTIME_KIND_PROCESS;
+        images_path(box->driver->images, box->image.digest, process ? "root" : "layout", path);
+        add_flag(argv, process ? "--root" : "--image", path);
+        store_path(box->driver->store, box->id, "changes", path);
+        if (process && !spec->discard_changes)
+            add_flag(argv, "--root-changes", path);
+        if (workdir[0] == '\0' || strcmp(workdir, "/") == 0)
+            workdir = "/sandbox"; /* as OpenShell's own images have it */
+    } else {
+        if (!image_is_host(spec->image))
+            add_flag(argv, "--image", spec->image);
+        store_work_path(box->driver->store, box->id, path);
+        workdir = path;
+    }
+    add_flag(argv, "--workdir", spec->workdir[0] != '\0' ? spec->workdir : workdir);
+}
+
 static void fill_argv(struct list *argv, const struct box *box, const char *state_dir)
 {
     const struct driver_spec *spec = box->spec;
-    char work[PATH_MAX];
-    store_work_path(box->driver->store, box->id, work);
     add(argv, box->driver->config->agent);
     add(argv, "sandbox");
     add_flag(argv, "--listen", osa_arena_printf(argv->arena, "unix:%s", box->link.socket));
     add_flag(argv, "--run-file", box->link.run_file);
     add_flag(argv, "--state-dir", state_dir);
     add_flag(argv, "--runtime", runtime_kind_name(box->record.runtime));
-    add_flag(argv, "--workdir", spec->workdir[0] != '\0' ? spec->workdir : work);
-    if (strcmp(spec->image, "host") != 0)
-        add_flag(argv, "--image", spec->image);
+    add_root(argv, box);
     add_limits(argv, &spec->limits);
     add_flag(argv, "--seccomp-profile", spec->seccomp_profile);
     add_flag(argv, "--min-isolation", spec->min_isolation);
+}
+
+/* An image says who runs in it, unless that is root; on the host's root the driver does. */
+static void add_identity(struct list *envp, const struct box *box)
+{
+    const char *user = box->image.user;
+    if (!box_has_image(box) || box->record.runtime != RUNTIME_KIND_PROCESS || geteuid() != 0) {
+        add(envp, osa_arena_printf(envp->arena, "OPENSHELL_SANDBOX_UID=%u", box->driver->uid));
+        add(envp, osa_arena_printf(envp->arena, "OPENSHELL_SANDBOX_GID=%u", box->driver->gid));
+        return;
+    }
+    size_t len = strcspn(user, ":");
+    if ((len == 4 && strncmp(user, "root", 4) == 0) || (len > 0 && strspn(user, "0") == len))
+        user = "";
+    add_variable(envp, "OPENSHELL_OCI_IMAGE_USER", user);
 }
 
 static void fill_environment(struct list *envp, const struct box *box)
@@ -148,12 +205,24 @@ static void fill_environment(struct list *envp, const struct box *box)
     add_variable(envp, "TRACEPARENT", trace != NULL ? trace->parent : NULL);
     add_variable(envp, "TRACESTATE", trace != NULL ? trace->state : NULL);
     add_variable(envp, "OPENSHELL_MAIN_PROCESS_SPEC", main_spec(envp->arena, spec));
-    add_variable(envp, "OPENSHELL_USER_ENVIRONMENT", user_environment(envp->arena, spec));
-    add(envp, osa_arena_printf(envp->arena, "OPENSHELL_SANDBOX_UID=%u", box->driver->uid));
-    add(envp, osa_arena_printf(envp->arena, "OPENSHELL_SANDBOX_GID=%u", box->driver->gid));
+    add_variable(envp, "OPENSHELL_USER_ENVIRONMENT", user_environment(envp->arena, box));
+    add_identity(envp, box);
 }
 
 /* ---- log ---- */
+
+/* The two halves of an overlay; there already after the first start. */
+static enum osa_code make_changes(const struct box *box, struct osa_error *err)
+{
+    static const char *const names[] = { "changes", "changes/upper", "changes/work" };
+    char path[PATH_MAX];
+    for (size_t i = 0; i < OSA_ARRAY_LEN(names); i++) {
+        store_path(box->driver->store, box->id, names[i], path);
+        if (mkdir(path, i == 1 ? 0755 : 0700) < 0 && errno != EEXIST)
+            return osa_fail_errno(err, errno, "'%s' cannot be made", path);
+    }
+    return OSA_OK;
+}
 
 static int open_log(const struct box *box)
 {
@@ -208,7 +277,7 @@ void launch_last_words(const struct box *box, char *ret_text, size_t size)
 
 /* ---- start ---- */
 
-static void tell(struct box *box)
+void launch_tell_placement(struct box *box)
 {
     char scheduled[384];
     (void)snprintf(scheduled, sizeof(scheduled), "runtime %s, by %s",
@@ -219,8 +288,9 @@ static void tell(struct box *box)
           strcmp(box->spec->image, "host") == 0 ? "the host's root" : box->spec->image,
           "pulling_image", "starting_sandbox", NULL },
     };
-    for (size_t i = 0; i < OSA_ARRAY_LEN(events); i++)
-        watch_event(box, &events[i]);
+    watch_event(box, &events[0]);
+    if (!box_has_image(box))
+        watch_event(box, &events[1]);
 }
 
 enum osa_code launch_agent(struct box *box, struct osa_error *err)
@@ -232,10 +302,11 @@ enum osa_code launch_agent(struct box *box, struct osa_error *err)
     struct list argv = { .arena = &arena };
     struct list envp = { .arena = &arena };
     char state_dir[PATH_MAX];
-    tell(box);
     box->record.starts++;
     if (store_update(box->driver->store, box->id, &box->record, /* durable= */ false, err) !=
         OSA_OK)
+        return err->code;
+    if (box_has_image(box) && make_changes(box, err) != OSA_OK)
         return err->code;
     OSA_AUTO(osa_close_fd) int log_fd = open_log(box);
     if (log_fd < 0)

@@ -31,6 +31,8 @@ static void fill_kind(struct host_report *report, const Openshell__Agent__V1__Ru
     report->kinds[wire->kind].available = wire->available;
     (void)snprintf(report->kinds[wire->kind].reason, sizeof(report->kinds[wire->kind].reason), "%s",
                    wire->unavailable_reason);
+    for (size_t i = 0; i < wire->n_capabilities; i++)
+        report->kinds[wire->kind].roots |= strcmp(wire->capabilities[i], "root") == 0;
     if (wire->isolation != NULL)
         report->kinds[wire->kind].level = (int)wire->isolation->level;
 }

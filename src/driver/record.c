@@ -71,6 +71,7 @@ static enum osa_code record_pack(const struct record *record, uint8_t **ret_data
     wire.gone = record->gone;
     wire.served = record->served;
     wire.confirmed = record->confirmed;
+    wire.image_digest = (char *)(uintptr_t)record->image_digest;
     *ret_len = protobuf_c_message_get_packed_size(&wire.base);
     *ret_data = malloc(*ret_len + 1);
     if (*ret_data != NULL)
@@ -83,7 +84,8 @@ static enum osa_code from_wire(const Wire *wire, struct record *ret)
 {
     int wanted = (int)wire->wanted;
     if (wire->sandbox == NULL || wanted < WANTED_RUN || wanted > WANTED_DELETE ||
-        wire->runtime < 0 || wire->runtime >= RUNTIME_KIND_COUNT)
+        wire->runtime < 0 || wire->runtime >= RUNTIME_KIND_COUNT ||
+        (wire->image_digest[0] != '\0' && !image_digest_is(wire->image_digest)))
         return OSA_DATA_LOSS;
     *ret = (struct record){
         .wanted = (enum wanted)wanted,
@@ -95,6 +97,7 @@ static enum osa_code from_wire(const Wire *wire, struct record *ret)
         .served = wire->served,
         .confirmed = wire->confirmed,
     };
+    (void)snprintf(ret->image_digest, sizeof(ret->image_digest), "%s", wire->image_digest);
     (void)snprintf(ret->placement, sizeof(ret->placement), "%s", wire->placement);
     (void)snprintf(ret->failed_reason, sizeof(ret->failed_reason), "%s", wire->failed_reason);
     (void)snprintf(ret->failed_message, sizeof(ret->failed_message), "%s", wire->failed_message);

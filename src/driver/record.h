@@ -6,6 +6,7 @@
  *   DIR/sandboxes/ID/token    the sandbox's token for the gateway, mode 0600
  *   DIR/sandboxes/ID/run      run file of its agent (base/child.h)
  *   DIR/sandboxes/ID/log      what its agent wrote
+ *   DIR/sandboxes/ID/changes  what it changed in its image's root: "upper" and "work" of an overlay
  *   DIR/work/ID               its working directory, of the sandbox's user
  *   DIR/run/HASH.sock         where its agent listens; HASH since a socket's path must be short
  *
@@ -17,6 +18,7 @@
 
 #include "backends/backend.h"
 #include "base/error.h"
+#include "driver/image_ref.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -29,6 +31,7 @@ enum wanted { WANTED_RUN = 1, WANTED_STOP = 2, WANTED_DELETE = 3 };
 /**
  * struct record - In its owner's storage
  * @wire, @wire_len: the DriverSandbox without its token, packed; owned
+ * @image_digest: what its image was found to be; "" before that, and for the host's root
  */
 struct record {
     uint8_t *wire;
@@ -44,6 +47,7 @@ struct record {
     bool gone;
     bool served;
     bool confirmed;
+    char image_digest[IMAGE_DIGEST_BYTES];
 };
 
 struct store;

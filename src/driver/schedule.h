@@ -16,6 +16,7 @@
  * @available, @reason: of each kind
  * @default_kind: the one that they take by themselves
  * @level: of isolation, as its number in the API
+ * @roots: it can give a sandbox another root than the host's
  */
 struct host_report {
     struct {
@@ -23,6 +24,7 @@ struct host_report {
         bool available;
         char reason[256];
         int level;
+        bool roots;
     } kinds[RUNTIME_KIND_COUNT];
     enum runtime_kind default_kind;
     uint32_t cpus;

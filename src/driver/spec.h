@@ -10,6 +10,7 @@
 #include "backends/backend.h"
 #include "base/arena.h"
 #include "base/error.h"
+#include "driver/config.h"
 
 #include "openshell/compute/v1/compute_driver.pb-c.h"
 
@@ -43,6 +44,8 @@ struct driver_pair {
  * @requests: for scheduling; 0: as @limits
  * @runtime: RUNTIME_KIND_DEFAULT: by rules
  * @runtime_class: platform_config.runtime_class_name
+ * @image_pull: IMAGE_PULL_DEFAULT when not given
+ * @discard_changes: what is changed in the image's root goes when the sandbox is stopped
  * @seccomp_profile, @workdir, @min_isolation: of driver_config; "" when not given
  */
 struct driver_spec {
@@ -66,6 +69,8 @@ struct driver_spec {
     const char *seccomp_profile;
     const char *workdir;
     const char *min_isolation;
+    enum image_pull image_pull;
+    bool discard_changes;
 };
 
 /**

@@ -130,6 +130,33 @@ static enum osa_code read_workdir(struct driver_spec *spec, const Value *value, 
     return OSA_OK;
 }
 
+static enum osa_code read_pull(struct driver_spec *spec, const Value *value, const char *field,
+                               struct osa_error *err)
+{
+    static const char *const words[] = { "missing", "always", "never", NULL };
+    static const enum image_pull values[] = { IMAGE_PULL_MISSING, IMAGE_PULL_ALWAYS,
+                                              IMAGE_PULL_NEVER };
+    const char *text;
+    if (get_word(spec, value, field, words, &text, err) != OSA_OK)
+        return err->code;
+    for (size_t i = 0; i < OSA_ARRAY_LEN(values); i++) {
+        if (strcmp(text, words[i]) == 0)
+            spec->image_pull = values[i];
+    }
+    return OSA_OK;
+}
+
+static enum osa_code read_changes(struct driver_spec *spec, const Value *value, const char *field,
+                                  struct osa_error *err)
+{
+    static const char *const words[] = { "keep", "discard", NULL };
+    const char *text;
+    if (get_word(spec, value, field, words, &text, err) != OSA_OK)
+        return err->code;
+    spec->discard_changes = strcmp(text, "discard") == 0;
+    return OSA_OK;
+}
+
 static const struct {
     const char *key;
     read_fn read;
@@ -137,6 +164,7 @@ static const struct {
     { "runtime", read_runtime }, { "pids_limit", read_pids },
     { "disk", read_disk },       { "seccomp_profile", read_seccomp },
     { "workdir", read_workdir }, { "min_isolation", read_isolation },
+    { "image_pull", read_pull }, { "image_changes", read_changes },
 };
 
 enum osa_code driver_spec_config(const Google__Protobuf__Struct *wire, struct driver_spec *spec,
@@ -150,9 +178,10 @@ enum osa_code driver_spec_config(const Google__Protobuf__Struct *wire, struct dr
             at++;
         (void)snprintf(field, sizeof(field), "driver_config.%.40s", key);
         if (at == OSA_ARRAY_LEN(config_keys))
-            return osa_fail_field(err, field,
-                                  "is not known; known are runtime, pids_limit, disk, "
-                                  "seccomp_profile, workdir, min_isolation");
+            return osa_fail_field(
+                err, field,
+                "is not known; known are runtime, pids_limit, disk, "
+                "seccomp_profile, workdir, min_isolation, image_pull, image_changes");
         if (config_keys[at].read(spec, wire->fields[i]->value, field, err) != OSA_OK)
             return err->code;
     }

@@ -2,6 +2,7 @@
 /* The directories of the state: made, locked, removed. Records themselves: record.c. */
 #include "base/fd.h"
 #include "driver/record_internal.h"
+#include "driver/tree.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,9 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DEPTH_MAX                                                                                  \
-    128 /* of directories below a working directory that are removed; deeper ones fail */
-
 static enum osa_code fail(struct osa_error *err, const char *what, const char *path)
 {
     int failed = errno;
@@ -24,73 +22,26 @@ static enum osa_code fail(struct osa_error *err, const char *what, const char *p
                     failed, "'%s' cannot be %s", path, what);
 }
 
-/* ---- removal, which meets what a sandbox made: nothing is followed ---- */
-
-static int remove_below(int parent, const char *name, unsigned depth);
-
-static int remove_entries(int fd, unsigned depth)
-{
-    DIR *dir = fdopendir(fd); /* takes fd */
-    int rc = 0;
-    if (dir == NULL) {
-        (void)close(fd);
-        return -1;
-    }
-    for (struct dirent *entry; rc == 0 && (entry = readdir(dir)) != NULL;) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            rc = remove_below(dirfd(dir), entry->d_name, depth);
-    }
-    int failed = errno;
-    (void)closedir(dir);
-    errno = failed;
-    return rc;
-}
-
-static int remove_below(int parent, const char *name, unsigned depth)
-{
-    if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
-        return 0;
-    if (errno != EISDIR && errno != EPERM)
-        return -1;
-    if (depth == DEPTH_MAX) {
-        errno = ELOOP;
-        return -1;
-    }
-    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && errno == EACCES && fchmodat(parent, name, 0700, 0) == 0)
-        fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? 0 : -1;
-    (void)fchmod(fd,
-                 0700); /* a directory without write permission keeps its entries from its owner */
-    if (remove_entries(fd, depth + 1) < 0)
-        return -1;
-    return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -1;
-}
-
-static enum osa_code remove_tree(const char *path, struct osa_error *err)
-{
-    return remove_below(AT_FDCWD, path, 0) == 0 ? OSA_OK : fail(err, "removed", path);
-}
+/* ---- removal ---- */
 
 enum osa_code store_clear(struct store *store, const char *id, struct osa_error *err)
 {
-    static const char *const names[] = { "token", "token.new",  "run",  "log",
-                                         "log.1", "record.new", "state" };
+    static const char *const names[] = { "token", "token.new",  "run",   "log",
+                                         "log.1", "record.new", "state", "changes" };
     char path[PATH_MAX];
     enum osa_code code = OSA_OK;
     for (size_t i = 0; code == OSA_OK && i < OSA_ARRAY_LEN(names); i++) {
         store_path(store, id, names[i], path);
-        code = remove_tree(path, err);
+        code = tree_remove(path, err);
     }
     store_work_path(store, id, path);
     if (code == OSA_OK)
-        code = remove_tree(path, err);
+        code = tree_remove(path, err);
     store_socket_path(store, id, path);
     if (code == OSA_OK)
-        code = remove_tree(path, err);
+        code = tree_remove(path, err);
     (void)strncat(path, ".lock", sizeof(path) - strlen(path) - 1);
-    return code == OSA_OK ? remove_tree(path, err) : code;
+    return code == OSA_OK ? tree_remove(path, err) : code;
 }
 
 /* The directory loses its name at once, so that a crash leaves no half of a sandbox. */
@@ -106,7 +57,7 @@ enum osa_code store_remove(struct store *store, const char *id, struct osa_error
     (void)snprintf(trash, sizeof(trash), "%s/sandboxes/.gone-%.128s", store->dir, id);
     if (rename(path, trash) < 0)
         return errno == ENOENT ? OSA_OK : fail(err, "removed", path);
-    code = remove_tree(trash, err);
+    code = tree_remove(trash, err);
     store_path(store, "", "", path);
     return code == OSA_OK ? store_sync_dir(path, err) : code;
 }
@@ -142,7 +93,7 @@ static enum osa_code sweep(struct store *store, struct osa_error *err)
         if (strncmp(entry->d_name, ".gone-", 6) != 0)
             continue;
         (void)snprintf(inside, sizeof(inside), "%s/sandboxes/%s", store->dir, entry->d_name);
-        code = remove_tree(inside, err);
+        code = tree_remove(inside, err);
     }
     (void)closedir(dir);
     return code;

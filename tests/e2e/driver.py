@@ -81,7 +81,9 @@ class Life(WithDriver):
         harness.wait_until(lambda: watch.of(sandbox, "deleted"), "the watcher is told")
         self.assertTrue(watch.of(sandbox, "sandbox")[-1].sandbox.status.deleting)
         self.assertEqual(self.driver.agents(sandbox), [])
-        self.assertEqual(list((self.driver.state / "sandboxes").iterdir()), [])
+        # Its record goes last, when who watches has been told.
+        harness.wait_until(lambda: not list((self.driver.state / "sandboxes").iterdir()),
+                           "nothing is left")
         self.assertEqual(list((self.driver.state / "work").iterdir()), [])
         self.fails(Code.NOT_FOUND, "is not known here", self.driver.get, sandbox)
         self.assertFalse(self.driver.delete(sandbox))
@@ -331,8 +333,8 @@ class Refusals(WithDriver):
                    "boxlite): boxlite: ", lambda: self.validate(sandbox, **config(runtime="boxlite")))
         self.fails(Code.INVALID_ARGUMENT, "resources.limits.cpu: 'lots'",
                    lambda: self.validate(sandbox, resources={"cpu_limit": "lots"}))
-        self.fails(Code.FAILED_PRECONDITION, "image 'debian:12': sandboxes of the runtime process",
-                   lambda: self.validate(sandbox, image="debian:12"))
+        self.fails(Code.INVALID_ARGUMENT, "'--debian' is no [HOST/]NAME[:TAG][@DIGEST]",
+                   lambda: self.validate(sandbox, image="--debian"))
         self.assertEqual(self.driver.list(), {})
 
     def test_creation(self):
@@ -344,6 +346,14 @@ class Refusals(WithDriver):
         self.fails(Code.FAILED_PRECONDITION, "the gateway sent no token", self.driver.create, other)
         self.fails(Code.INVALID_ARGUMENT, "sandbox_id: is empty",
                    self.driver.stub.GetSandbox, compute.GetSandboxRequest())
+
+    def test_images_without_the_programs_for_them(self):
+        sandbox = self.double.add()
+        self.driver.arguments = ("--skopeo", "/nowhere/skopeo")
+        self.driver.again()
+        self.fails(Code.FAILED_PRECONDITION, "skopeo and umoci must be installed (/nowhere/skopeo",
+                   lambda: self.validate(sandbox, image="debian:12"))
+        self.validate(sandbox, image="host")
 
     def test_a_program_that_is_missing(self):
         watch = self.watch()
