@@ -119,11 +119,13 @@ static bool keep_field(struct osa_buf *list, const struct http2_field *field)
            osa_buf_add(list, "", 1);
 }
 
-/* Return: how many; more than @max are left out. */
+/* Return: how many; 0 when there are more than @max. */
 static size_t list_fields(const struct osa_buf *list, struct http2_field *ret, size_t max)
 {
     size_t count = 0;
-    for (size_t at = 0; at < list->len && count < max; count++) {
+    for (size_t at = 0; at < list->len; count++) {
+        if (count == max)
+            return 0;
         const char *name = list->data + at;
         const char *value = name + strlen(name) + 1;
         ret[count] = text_field(name, value);
@@ -247,6 +249,10 @@ static struct http2_field path_field(struct call *call)
 static void forward(struct lane *lane)
 {
     struct call *call = &lane->call;
+    if (lane->owner->far == NULL) { /* gone while the body was read */
+        http2_reset(lane->owner->near, lane->near, HTTP2_REFUSED_STREAM);
+        return;
+    }
     struct http2_field fields[FIELDS_MAX];
     char host[TARGET_TEXT_SIZE];
     char length[24];
@@ -399,7 +405,8 @@ static size_t give(struct flow *flow, const struct osa_buf *trailers, void *room
 static void send_trailers(struct http2 *h, int32_t id, const struct osa_buf *trailers)
 {
     struct http2_field fields[FIELDS_MAX];
-    (void)http2_trailers(h, id, fields, list_fields(trailers, fields, FIELDS_MAX));
+    if (!http2_trailers(h, id, fields, list_fields(trailers, fields, FIELDS_MAX)))
+        http2_reset(h, id, HTTP2_INTERNAL_ERROR);
 }
 
 /* The server takes of the request's body. */
@@ -521,12 +528,11 @@ static void on_client_closed(void *ctx, void *stream, uint32_t code)
     struct streams *s = ctx;
     lane->near = 0;
     size_t left = flow_drop(&lane->down);
-    if (lane->far != 0) {
-        if (!lane->own)
-            http2_consume(s->far, lane->far, left);
-        if (code != HTTP2_NO_ERROR || !lane->down.end)
-            http2_reset(s->far, lane->far, HTTP2_CANCEL);
-    }
+    /* Room that the connection has, whatever became of the stream. */
+    if (!lane->own && s->far != NULL)
+        http2_consume(s->far, lane->far, left);
+    if (lane->far != 0 && (code != HTTP2_NO_ERROR || !lane->down.end))
+        http2_reset(s->far, lane->far, HTTP2_CANCEL);
     free_if_over(lane);
 }
 
@@ -536,12 +542,10 @@ static void on_server_closed(void *ctx, void *stream, uint32_t code)
     struct streams *s = ctx;
     lane->far = 0;
     size_t left = flow_drop(&lane->up);
-    if (lane->near != 0) {
-        if (!lane->call.held)
-            http2_consume(s->near, lane->near, left);
-        if (code != HTTP2_NO_ERROR || !lane->down.end)
-            http2_reset(s->near, lane->near, code != HTTP2_NO_ERROR ? code : HTTP2_INTERNAL_ERROR);
-    }
+    if (!lane->call.held)
+        http2_consume(s->near, lane->near, left);
+    if (lane->near != 0 && (code != HTTP2_NO_ERROR || !lane->down.end))
+        http2_reset(s->near, lane->near, code != HTTP2_NO_ERROR ? code : HTTP2_INTERNAL_ERROR);
     free_if_over(lane);
 }
 

@@ -69,13 +69,14 @@ static void server_lost(struct conn *conn)
     stream_close(&conn->server);
     DL_FOREACH_SAFE(s->lanes, lane, next)
     any |= lane_lost(lane);
+    s->lost = !any;
     DL_FOREACH_SAFE(s->lanes, lane, next)
     {
-        if (any && !lane->down.end && lane->near != 0) {
-            http2_reset(s->near, lane->near, HTTP2_INTERNAL_ERROR);
-        } else if (!any || lane->near == 0) {
+        if (lane->near == 0) { /* the client's stream has gone before */
             DL_DELETE(s->lanes, lane);
             lane_free(lane);
+        } else if (any && !lane->down.end) {
+            http2_reset(s->near, lane->near, HTTP2_INTERNAL_ERROR);
         }
     }
 }
@@ -144,7 +145,7 @@ bool streams_step(struct conn *conn)
         if (client < 0)
             return say_goodbye(conn);
         int server = move_server(conn);
-        if (http2_over(s->near) || (s->draining && s->lanes == NULL))
+        if (http2_over(s->near) || s->lost || (s->draining && s->lanes == NULL))
             return say_goodbye(conn);
         if (client == 0 && server == 0)
             break;

@@ -59,6 +59,7 @@ struct lane {
  * @near: the client's; we are its server
  * @far:  the server's; we are its client
  * @draining: no further requests are taken
+ * @lost:     the server is gone, and no response is whole
  */
 struct streams {
     struct conn *conn;
@@ -66,6 +67,7 @@ struct streams {
     struct http2 *far;
     struct lane *lanes;
     bool draining;
+    bool lost;
 };
 
 /* ---- streams.c ---- */

@@ -423,6 +423,76 @@ static void test_reset(void **state)
     assert_int_equal(gate_connections(rig.gate), 0);
 }
 
+/* The server goes in the middle of a response that the client does not take. */
+static void test_lost(void **state)
+{
+    (void)state;
+    publish_endpoint(REST);
+    open_ends(/* secure= */ false);
+    near_end.hold = true;
+    (void)ask("GET", "/v1/part", here(), 0, NULL);
+    UNTIL(far_end.count == 1);
+    answer(&far_end.messages[0], "200", 4 << 20, false);
+    for (unsigned i = 0; i < 200; i++)
+        round_trip();
+    far_end.gone = true;
+    osa_close_fd(&far_end.fd);
+    UNTIL(near_end.gone);
+    assert_true(near_end.messages[0].body.len < 4u << 20);
+    assert_false(near_end.messages[0].end);
+    close_ends();
+}
+
+/* A response that is whole arrives, though its server is gone. */
+static void test_lost_behind(void **state)
+{
+    (void)state;
+    publish_endpoint(REST);
+    open_ends(/* secure= */ false);
+    near_end.hold = true;
+    struct message *m = ask("GET", "/v1/whole", here(), 0, NULL);
+    UNTIL(far_end.count == 1);
+    answer(&far_end.messages[0], "200", 200000, false);
+    UNTIL(far_end.messages[0].closed);
+    far_end.gone = true;
+    osa_close_fd(&far_end.fd);
+    for (unsigned i = 0; i < 200; i++)
+        round_trip();
+    near_end.hold = false;
+    http2_consume(near_end.h, m->id, m->body.len);
+    UNTIL(m->closed);
+    assert_int_equal(m->code, 0);
+    assert_int_equal(m->body.len, 200000);
+    UNTIL(near_end.gone);
+    close_ends();
+}
+
+/* Streams that end with bytes on their way do not take room from those that follow. */
+static void test_room(void **state)
+{
+    (void)state;
+    publish_endpoint(REST);
+    open_ends(/* secure= */ false);
+    far_end.hold = true;
+    for (unsigned i = 0; i < 12; i++) { /* more than a connection holds, several times */
+        size_t seen = far_end.count;
+        struct message *m = ask("POST", "/v1/up", here(), 2 << 20, NULL);
+        UNTIL(far_end.count == seen + 1 && far_end.messages[seen].body.len >= 262144);
+        for (unsigned k = 0; k < 20; k++)
+            round_trip();
+        http2_reset(near_end.h, m->id, HTTP2_CANCEL);
+        UNTIL(far_end.messages[seen].closed);
+        http2_consume(far_end.h, 0, far_end.messages[seen].body.len);
+        osa_buf_done(&far_end.messages[seen].body);
+    }
+    far_end.hold = false;
+    struct message *last = ask("POST", "/v1/up", here(), 700000, NULL);
+    UNTIL(far_end.count == 13 && far_end.messages[12].end);
+    answer(&far_end.messages[12], "200", 1, false);
+    UNTIL(last->closed);
+    close_ends();
+}
+
 /* A server that wants no more requests gets none. */
 static void test_goaway(void **state)
 {
@@ -570,7 +640,8 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         CASE(test_allowed),     CASE(test_refused),       CASE(test_malformed),
         CASE(test_long_head),   CASE(test_flow),          CASE(test_reset),
-        CASE(test_goaway),      CASE(test_rapid_reset),   CASE(test_body_rules),
+        CASE(test_goaway),      CASE(test_lost),          CASE(test_lost_behind),
+        CASE(test_room),        CASE(test_rapid_reset),   CASE(test_body_rules),
         CASE(test_credentials), CASE(test_policy_change), CASE(test_server_chooses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
