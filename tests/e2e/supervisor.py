@@ -222,6 +222,21 @@ class Environment(WithDouble):
             self.assertIn(text, supervisor.log())
 
 
+class Memory(WithDouble):
+    def test_rest(self):
+        """What only the start, or the last session, needed is given back."""
+        sandbox = self.double.add()
+        supervisor = self.started(sandbox)
+
+        def is_given_back():
+            status = pathlib.Path(f"/proc/{supervisor.process.pid}/status").read_text()
+            peak, anonymous, file = (int(re.search(rf"{name}:\s+(\d+)", status).group(1))
+                                     for name in ("VmHWM", "RssAnon", "RssFile"))
+            return file < (peak - anonymous) * 3 // 4
+        self.assertEqual(self.run_ssh(sandbox, "echo busy"), "busy\n")
+        harness.wait_until(is_given_back, "memory is given back")
+
+
 @unittest.skipIf(os.geteuid() != 0, "needs root to enter an image")
 class ImagePolicy(WithDouble):
     """A sandbox without a policy of the gateway's takes its image's, and tells the gateway."""

@@ -12,6 +12,7 @@
 
 #include "base/child.h"
 #include "base/fd.h"
+#include "base/harden.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/trace.h"
@@ -92,6 +93,21 @@ static bool on_signalled(struct program *program)
 
 /* ---- the start ---- */
 
+/* Hundreds of these may run on a machine, and most wait most of the time. */
+#define TRIM_NS (5 * OSA_NS_PER_SEC)
+
+static void on_trim(struct osa_timer *timer)
+{
+    (void)timer;
+    osa_trim_memory();
+}
+
+void gateway_rest(struct gateway *gateway)
+{
+    gateway->trim.fire = on_trim;
+    osa_timer_arm(gateway->program.loop, &gateway->trim, osa_deadline_after(TRIM_NS));
+}
+
 static enum osa_code fetch_policy(struct gateway *gateway, const struct policy_document **ret,
                                   struct osa_error *err)
 {
@@ -164,6 +180,7 @@ static enum osa_code prepare(struct program *program, struct osa_error *err)
         return code;
     gateway->main_exit.exited = on_main_exit;
     process_wait(gateway->main, &gateway->main_exit);
+    gateway_rest(gateway);
     if ((code = sshd_listen(gateway, err)) != OSA_OK)
         return code;
     if (gateway->channel != NULL && !gateway->ended) {
@@ -211,6 +228,7 @@ static void done(struct gateway *gateway)
     rpc_channel_free(gateway->channel);
     sshd_unlisten(gateway);
     sshd_end(gateway);
+    osa_timer_disarm(&gateway->trim);
     session_free(gateway);
     settings_free(gateway);
     tokens_free(gateway);

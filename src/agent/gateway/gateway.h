@@ -76,9 +76,13 @@ struct gateway {
     struct io_ssh_server *ssh; /* NULL until somebody comes */
     struct ssh_client *ssh_clients;
     struct ssh_listener *ssh_listener;
-    unsigned relays;                /* that are open or being opened */
+    unsigned relays; /* that are open or being opened */
+    struct osa_timer trim;
     struct ssh_session *main_input; /* who types into the main process */
 };
+
+/** gateway_rest() - There is nothing to do now: when it stays so for a few seconds, give memory back. front.c */
+void gateway_rest(struct gateway *gateway);
 
 /* ---- channel.c: the connection, and as whom ---- */
 

@@ -70,6 +70,8 @@ static void on_client_closed(struct io_ssh_events *events)
 {
     struct ssh_client *client = OSA_CONTAINER_OF(events, struct ssh_client, events);
     DL_DELETE(client->gateway->ssh_clients, client);
+    if (client->gateway->ssh_clients == NULL)
+        gateway_rest(client->gateway);
     free(client);
 }
 
