@@ -200,9 +200,11 @@ static void apply_landlock(const struct init *init, struct launcher_ready *ready
     int rc = landlock_prepare(rules, &ruleset, &report);
     if (rc == 0)
         rc = landlock_enforce(rules, ruleset);
-    if (rc < 0)
-        fail(init->sock, LAUNCH_STAGE_LANDLOCK, -rc,
-             report.failed_path != 0 ? (const char *)rules + report.failed_path : "");
+    if (rc < 0) {
+        struct osa_error err;
+        (void)landlock_failure(rules, &report, -rc, &err);
+        fail_with(init->sock, LAUNCH_STAGE_LANDLOCK, &err);
+    }
     ready->landlock_applied = report.applied;
     ready->landlock_skipped = report.skipped;
 }

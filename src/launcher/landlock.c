@@ -139,3 +139,23 @@ int landlock_enforce(const struct landlock_plan *plan, int ruleset_fd)
 {
     return osa_sys_landlock_restrict_self(ruleset_fd, plan->restrict_flags) == 0 ? 0 : -errno;
 }
+
+enum osa_code landlock_failure(const struct landlock_plan *plan,
+                               const struct landlock_report *report, int sys_errno,
+                               struct osa_error *err)
+{
+    enum osa_code code = OSA_FAILED_PRECONDITION;
+    const char *path = (const char *)plan + report->failed_path;
+    if (report->failed_path != 0 && (sys_errno == ENOENT || sys_errno == EACCES))
+        (void)osa_fail(err, code, sys_errno,
+                       "path '%s' of the policy cannot be opened, and it is a hard_requirement; "
+                       "remove it or create it",
+                       path);
+    else if (report->failed_path != 0)
+        (void)osa_fail(err, code, sys_errno, "path '%s' of the policy cannot have a rule", path);
+    else
+        (void)osa_fail(err, code, sys_errno, "Landlock cannot be applied");
+    if (err != NULL)
+        err->stage = "landlock";
+    return code;
+}

@@ -12,6 +12,8 @@
  */
 #pragma once
 
+#include "base/error.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -95,3 +97,13 @@ int landlock_prepare(const struct landlock_plan *plan, int *ret_fd,
  * Async-signal-safe. Return: 0; -errno.
  */
 int landlock_enforce(const struct landlock_plan *plan, int ruleset_fd);
+
+/**
+ * landlock_failure() - Word a failure of landlock_prepare() for who asked for the sandbox
+ * @plan: that failed
+ * @sys_errno: positive
+ * Return: FAILED_PRECONDITION, stage "landlock", with the path at fault if there is one.
+ */
+enum osa_code landlock_failure(const struct landlock_plan *plan,
+                               const struct landlock_report *report, int sys_errno,
+                               struct osa_error *err);

@@ -328,23 +328,6 @@ enum osa_code privileges_new_session_keyring(struct osa_error *err)
     return staged(err, osa_fail_errno(err, saved, "new session keyring"), "keyring");
 }
 
-enum osa_code privileges_set_oom_score_adj(int score, struct osa_error *err)
-{
-    if (score < -1000 || score > 1000)
-        return staged(err,
-                      osa_fail(err, OSA_INVALID_ARGUMENT, 0,
-                               "oom_score_adj %d is outside -1000 … 1000", score),
-                      "rlimit");
-    char text[16];
-    (void)snprintf(text, sizeof(text), "%d", score);
-    int failed = osa_write_file(AT_FDCWD, "/proc/self/oom_score_adj", text);
-    if (failed < 0)
-        return staged(err,
-                      osa_fail(err, OSA_FAILED_PRECONDITION, -failed, "oom_score_adj %d", score),
-                      "rlimit");
-    return OSA_OK;
-}
-
 enum osa_code privileges_set_hostname(const char *name, struct osa_error *err)
 {
     size_t len = strnlen(name, 65);
@@ -356,14 +339,5 @@ enum osa_code privileges_set_hostname(const char *name, struct osa_error *err)
     if (sethostname(name, len) < 0)
         return staged(err, osa_fail(err, OSA_FAILED_PRECONDITION, errno, "sethostname"),
                       "namespace");
-    return OSA_OK;
-}
-
-enum osa_code privileges_die_with_parent(pid_t parent, struct osa_error *err)
-{
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-        return osa_fail_errno(err, errno, "PR_SET_PDEATHSIG");
-    if (getppid() != parent) /* it died before the call, and no signal will come */
-        return osa_fail(err, OSA_ABORTED, 0, "the parent %d is gone", (int)parent);
     return OSA_OK;
 }

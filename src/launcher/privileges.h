@@ -6,7 +6,6 @@
  * child that is about to exec a workload calls, in this order:
  *
  *   privileges_new_session_keyring()   while it may still be refused for want of quota
- *   privileges_set_oom_score_adj()     writing /proc/self needs the owner's ids
  *   privileges_set_rlimits()           raising a hard limit needs CAP_SYS_RESOURCE
  *   privileges_disable_core_dumps()    after the spec's limits, so that none brings cores back
  *   privileges_drop()                  groups, ids, capabilities, securebits, no_new_privs
@@ -100,13 +99,6 @@ OSA_MUST_CHECK enum osa_code privileges_disable_core_dumps(bool *ret_piped_open,
 /** privileges_new_session_keyring() - An empty session keyring of its own. Return: OSA_OK, also without keyrings in the kernel; RESOURCE_EXHAUSTED; INTERNAL */
 OSA_MUST_CHECK enum osa_code privileges_new_session_keyring(struct osa_error *err);
 
-/**
- * privileges_set_oom_score_adj() - How likely the kernel kills the caller when memory is short
- * @score: -1000 … 1000; lowering it needs CAP_SYS_RESOURCE
- * Return: OSA_OK; FAILED_PRECONDITION; INVALID_ARGUMENT.
- */
-OSA_MUST_CHECK enum osa_code privileges_set_oom_score_adj(int score, struct osa_error *err);
-
 /** privileges_set_hostname() - Name the caller's UTS namespace; which must be its own. Return: OSA_OK; INVALID_ARGUMENT; FAILED_PRECONDITION */
 OSA_MUST_CHECK enum osa_code privileges_set_hostname(const char *name, struct osa_error *err);
 
@@ -148,12 +140,3 @@ int privileges_empty_bounding_set(void);
  */
 OSA_MUST_CHECK enum osa_code privileges_drop(const struct identity *id, unsigned flags,
                                              unsigned *ret_leftover, struct osa_error *err);
-
-/**
- * privileges_die_with_parent() - SIGKILL for the caller when the thread that forked it ends
- * @parent: pid of the parent as the caller sees it: 0 across a pid namespace's border
- * A change of credentials and an exec of a privileged file clear it, and it follows the parent's
- * thread, not its process. So it is a second wall for init; the first is end of file on its socket.
- * Return: OSA_OK; ABORTED: the parent is gone already; INTERNAL.
- */
-OSA_MUST_CHECK enum osa_code privileges_die_with_parent(pid_t parent, struct osa_error *err);

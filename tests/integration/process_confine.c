@@ -234,6 +234,29 @@ static void users_are_resolved_or_refused(void **state)
                     "1234\n2345\n2345\nagain\n");
 }
 
+static void required_path_that_is_missing_is_named(void **state)
+{
+    (void)state;
+    static const char text[] = "version: 1\n"
+                               "filesystem_policy:\n"
+                               "  read_only: [/usr, /lib, /no/such/path]\n"
+                               "landlock: { compatibility: hard_requirement }\n";
+    const struct policy_document *policy;
+    struct box box;
+    struct osa_error err;
+    assert_int_equal(policy_document_parse_yaml(text, strlen(text), "test", &policy, &err), OSA_OK);
+    struct sandbox_spec sandbox = box_spec();
+    sandbox.policy = policy;
+    box_try(&box, &sandbox);
+    assert_null(box.sandbox);
+    assert_int_equal(box.error.code, OSA_FAILED_PRECONDITION);
+    assert_string_equal(box.error.stage, "landlock");
+    assert_non_null(strstr(box.error.text,
+                           "path '/no/such/path' of the policy cannot be opened, and "
+                           "it is a hard_requirement; remove it or create it"));
+    policy_document_unref(policy);
+}
+
 /* Debian's and everybody's: games is user 5, and in group 60 by its row. */
 static void users_are_found_where_the_policy_hides_them(void **state)
 {
@@ -364,6 +387,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(ports_inside_are_reached),
         cmocka_unit_test(network_is_empty),
         cmocka_unit_test(users_are_resolved_or_refused),
+        cmocka_unit_test(required_path_that_is_missing_is_named),
         cmocka_unit_test(users_are_found_where_the_policy_hides_them),
         cmocka_unit_test(sandboxes_do_not_reach_each_other),
         cmocka_unit_test(connections_are_recognised),

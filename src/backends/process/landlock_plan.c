@@ -212,20 +212,3 @@ enum osa_code landlock_compile(const struct landlock_spec *spec, struct osa_buf 
     list_degraded(spec, degraded);
     return OSA_OK;
 }
-
-enum osa_code landlock_failure(const struct landlock_plan *plan,
-                               const struct landlock_report *report, int sys_errno,
-                               struct osa_error *err)
-{
-    enum osa_code code = OSA_FAILED_PRECONDITION;
-    if (report->failed_path != 0)
-        (void)osa_fail(err, code, sys_errno,
-                       "path '%s' of the policy cannot be opened, and it is a hard_requirement; "
-                       "remove it or create it",
-                       (const char *)plan + report->failed_path);
-    else
-        (void)osa_fail(err, code, sys_errno, "Landlock cannot be applied");
-    if (err != NULL)
-        err->stage = "landlock";
-    return code;
-}

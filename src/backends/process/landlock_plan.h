@@ -51,13 +51,3 @@ struct landlock_spec {
  */
 OSA_MUST_CHECK enum osa_code landlock_compile(const struct landlock_spec *spec, struct osa_buf *out,
                                               struct osa_buf *degraded, struct osa_error *err);
-
-/**
- * landlock_failure() - Word a failure of landlock_prepare() for the caller of the sandbox
- * @plan: that failed
- * @sys_errno: positive
- * Return: FAILED_PRECONDITION, stage "landlock", with the path at fault if there is one.
- */
-enum osa_code landlock_failure(const struct landlock_plan *plan,
-                               const struct landlock_report *report, int sys_errno,
-                               struct osa_error *err);

@@ -285,23 +285,10 @@ static void test_rlimits(void **state)
     assert_int_equal(in_child(limits), OSA_OK);
 }
 
-static int die_with_parent(void)
-{
-    struct osa_error err;
-    if (privileges_die_with_parent(getppid() + 1, &err) != OSA_ABORTED)
-        return CHILD_WRONG;
-    int signo = 0;
-    if (privileges_die_with_parent(getppid(), &err) != OSA_OK)
-        return CHILD_WRONG;
-    return prctl(PR_GET_PDEATHSIG, &signo, 0, 0, 0) == 0 && signo == SIGKILL ? OSA_OK : CHILD_WRONG;
-}
-
 static void test_small_ones(void **state)
 {
     (void)state;
     struct osa_error err;
-    assert_int_equal(in_child(die_with_parent), OSA_OK);
-    assert_int_equal(privileges_set_oom_score_adj(1001, &err), OSA_INVALID_ARGUMENT);
     assert_int_equal(privileges_set_hostname("", &err), OSA_INVALID_ARGUMENT);
     char name[66];
     memset(name, 'a', 65);
