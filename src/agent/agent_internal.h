@@ -27,7 +27,8 @@ struct agent {
     int64_t started_wall_ns;
     char default_sandbox_id[64];
     struct events *events;
-    struct dns *dns;         /* owned; NULL until a sandbox has a way out */
+    struct dns *dns; /* owned; NULL until a sandbox has a way out */
+    struct egress_watcher *egress_watchers;
     struct tls_trust *trust; /* likewise, and where TLS is looked into */
     struct tls_store *store; /* the same for Java; owned, NULL until a sandbox has an authority */
 

@@ -162,7 +162,11 @@ static void on_record(struct gate_events *events, const struct gate_record *reco
     struct egress *egress = OSA_CONTAINER_OF(events, struct egress, events);
     struct sandbox *sandbox = egress->sandbox;
     struct meter *meter = record->allowed ? &egress->allowed : &egress->denied;
+    struct egress_watcher *watcher;
+    struct egress_watcher *next;
     char text[1024];
+    DL_FOREACH_SAFE(sandbox->agent->egress_watchers, watcher, next)
+    watcher->decided(watcher, sandbox, record);
     if (!meter_take(meter))
         return;
     bool request = record->method[0] != '\0';
@@ -423,4 +427,14 @@ const struct spec_pairs *egress_environment(const struct egress *egress)
 bool egress_has_names(const struct egress *egress)
 {
     return egress->resolver != NULL;
+}
+
+void egress_watch(struct agent *agent, struct egress_watcher *watcher)
+{
+    DL_APPEND(agent->egress_watchers, watcher);
+}
+
+void egress_unwatch(struct agent *agent, struct egress_watcher *watcher)
+{
+    DL_DELETE(agent->egress_watchers, watcher);
 }

@@ -7,7 +7,9 @@
 
 struct door_visit;
 struct sandbox;
+struct agent;
 struct egress;
+struct gate_record;
 
 /**
  * egress_open() - Begin to serve the door of a sandbox whose backend has one
@@ -45,3 +47,18 @@ uint32_t egress_version(const struct egress *egress);
 
 /** egress_environment() - Variables that lead programs to the proxy; none for NULL. Borrowed until egress_close() */
 const struct spec_pairs *egress_environment(const struct egress *egress);
+
+/**
+ * struct egress_watcher - Told of every decision, those too that no event is made of; embedded in its owner
+ * @decided: the record is borrowed for the call
+ */
+struct egress_watcher {
+    void (*decided)(struct egress_watcher *self, const struct sandbox *sandbox,
+                    const struct gate_record *record);
+    struct egress_watcher *prev, *next;
+};
+
+/** egress_watch() - Until egress_unwatch(), which comes before agent_free() */
+void egress_watch(struct agent *agent, struct egress_watcher *watcher);
+/** egress_unwatch() - Of one that is registered */
+void egress_unwatch(struct agent *agent, struct egress_watcher *watcher);

@@ -49,8 +49,10 @@ typedef void (*gate_peer_fn)(void *ctx, const struct gate_peer *peer, enum polic
  * @kind:     "connect" (tunnel), "forward" (plain HTTP), "http" (request in a tunnel), "tcp" (of a
  *            program that knows no proxy) or "dns" (a name that is not resolved)
  * @target:   "host:port"; the name alone with "dns"
+ * @host, @port: of @target; "" and 0 when there is none
  * @method, @path: of a request, without its query; "" for tunnels
  * @exe, @pid: who asked; "" and 0 when unknown
+ * @ancestors: of that; @ancestor_count is 0 when unknown
  * @rule:     key of the rule that allowed it, or ""
  * @reason:   a short name ("endpoint-miss", "ssrf"); "" when allowed
  * @detail:   a sentence; "" when allowed
@@ -59,10 +61,14 @@ struct gate_record {
     bool allowed;
     const char *kind;
     const char *target;
+    const char *host;
+    uint16_t port;
     const char *method;
     const char *path;
     const char *exe;
     pid_t pid;
+    const char *const *ancestors;
+    size_t ancestor_count;
     const char *rule;
     const char *reason;
     const char *detail;

@@ -96,6 +96,7 @@ static void refuse(struct resolver *resolver, const char *name, enum policy_reas
     const struct gate_record record = { .allowed = false,
                                         .kind = "dns",
                                         .target = name,
+                                        .host = name,
                                         .method = "",
                                         .path = "",
                                         .exe = "",

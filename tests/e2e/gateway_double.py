@@ -63,6 +63,7 @@ class Sandbox:
         self.reported = []
         self.refreshed = 0
         self.logs = []
+        self.analyses = []
         self.lifetime = 0
         self.providers = gate.GetSandboxProviderEnvironmentResponse()
         self.provider_calls = 0
@@ -243,6 +244,14 @@ class Double(OpenShellServicer):
                 self.complain(f"{len(request.logs)} lines of log in one message")
             sandbox.logs += [(line.level, line.message) for line in request.logs]
         return gate.PushSandboxLogsResponse()
+
+    def SubmitPolicyAnalysis(self, request, context):
+        named = [s.id for s in self.sandboxes.values() if s.name == request.name]
+        if len(named) != 1 or request.workspace != "default":
+            self.complain(f"a summary of {request.name} in {request.workspace}")
+        sandbox = self.caller(context, named[0] if named else None)
+        sandbox.analyses.append(request)
+        return gate.SubmitPolicyAnalysisResponse()
 
     # ---- sessions ----
 

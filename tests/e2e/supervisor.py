@@ -97,15 +97,68 @@ class WithDouble(unittest.TestCase):
 
 
 class Policy(WithDouble):
-    def test_two_ways_to_go_on_without_a_usable_policy(self):
-        harness.need_tool("curl")
-        address = egress.own_address()
+    def policy(self, *endpoints):
         policy = gateway_double.policy_pb2.SandboxPolicy(version=1)
         policy.filesystem.include_workdir = True
         policy.filesystem.read_only.extend(["/usr", "/bin", "/lib", "/lib64", "/etc"])
         rule = policy.network_policies["web"]
-        rule.endpoints.add(host=address, port=1)  # where nobody listens
+        for endpoint in endpoints:
+            rule.endpoints.add(**endpoint)
         rule.binaries.add(path="/usr/bin/curl")
+        return policy
+
+    def test_what_the_proxy_decided_is_summed_up(self):
+        harness.need_tool("curl")
+        address = egress.own_address()
+        policy = self.policy({"host": address, "port": 1}, {"host": "169.254.169.254", "port": 80})
+        deny = policy.network_policies["web"].endpoints.add(
+            host=address, port=2, protocol="rest", enforcement="enforce")
+        deny.rules.add().allow.CopyFrom(gateway_double.policy_pb2.L7Allow(method="GET", path="/a"))
+        sandbox = self.double.add(policy=policy)
+        self.started(sandbox, environment={"OPENSHELL_DENIAL_FLUSH_INTERVAL_SECS": "1",
+                                           "OPENSHELL_ACTIVITY_FLUSH_INTERVAL_SECS": "1"})
+        self.run_ssh(sandbox, f"curl -s http://{address}:3/ http://{address}:3/again "
+                     f"http://169.254.169.254/ http://{address}:2/b; "
+                     f"curl -sp -x $http_proxy http://{address}:4/; curl -s http://{address}:1/; true")
+
+        def found():
+            summed = {}
+            for summary in (s for a in sandbox.analyses for s in a.summaries):
+                count = summed.get((summary.host, summary.port), (0, 0))[1]
+                summed[summary.host, summary.port] = (summary.denial_stage, count + summary.count)
+                self.assertEqual(summary.binary, "/usr/bin/curl")
+                self.assertEqual(summary.count, summary.total_count)
+                self.assertLessEqual(summary.first_seen_ms, summary.last_seen_ms)
+                self.assertTrue(summary.deny_reason)
+            return summed
+        wanted = {(address, 3): ("forward", 2), ("169.254.169.254", 80): ("ssrf", 1),
+                  (address, 2): ("forward-l7-deny", 1), (address, 4): ("connect", 1)}
+        harness.wait_until(lambda: found() == wanted, "the denials are summed up")
+
+        def activity():
+            counts = {}
+            for summary in (s for a in sandbox.analyses for s in a.network_activity_summaries):
+                counts["all"] = counts.get("all", 0) + summary.network_activity_count
+                counts["denied"] = counts.get("denied", 0) + summary.denied_action_count
+                for group in summary.denials_by_group:
+                    counts[group.deny_group] = counts.get(group.deny_group, 0) + group.denied_count
+            return counts
+        harness.wait_until(lambda: activity() == {
+            "all": 6, "denied": 6, "forward_policy": 2, "ssrf": 1, "l7_policy": 1,
+            "connect_policy": 1, "unknown": 1}, "and so is the activity")
+        self.assertEqual({a.analysis_mode for a in sandbox.analyses}, {"mechanistic", "activity"})
+
+    def test_rego_that_nobody_evaluates_is_refused(self):
+        supervisor = self.start(self.double.add(), arguments=("--policy-rules", "/x.rego",
+                                                              "--policy-data", "/x.yaml"))
+        self.assertEqual(supervisor.wait(), 2)
+        self.assertIn("policy-rules: '/x.rego' would be Rego, and there is no engine for it",
+                      supervisor.log())
+
+    def test_two_ways_to_go_on_without_a_usable_policy(self):
+        harness.need_tool("curl")
+        address = egress.own_address()
+        policy = self.policy({"host": address, "port": 1})  # where nobody listens
         sandbox = self.double.add(policy=policy)
         self.started(sandbox, environment={"OPENSHELL_POLICY_POLL_INTERVAL_SECS": "1"})
 

@@ -59,7 +59,7 @@ static const struct osa_option general[] = {
     TEXT("openshell-endpoint", "OPENSHELL_ENDPOINT", endpoint, "URL",
          "The gateway: http://HOST:PORT or https://HOST:PORT"),
     FILE_NAME("policy-rules", "OPENSHELL_POLICY_RULES", policy_rules,
-              "Taken for compatibility, with --policy-data; decisions are built in"),
+              "Refused: there is no engine for Rego; decisions on a document are built in"),
     FILE_NAME("policy-data", "OPENSHELL_POLICY_DATA", policy_data,
               "Policy document, YAML, in place of the gateway's"),
     { .flag = "log-level",
@@ -157,6 +157,24 @@ static const struct osa_option identity[] = {
       .def = "INFO",
       .value = "LEVEL",
       .help = "Least important lines that the gateway gets" },
+    { .flag = "denial-flush-interval",
+      .variable = "OPENSHELL_DENIAL_FLUSH_INTERVAL_SECS",
+      .type = OSA_OPTION_U64,
+      .offset = AT(denial_flush_s),
+      .min = 1,
+      .max = 86400,
+      .def = "10",
+      .value = "SECONDS",
+      .help = "Time between two summaries of what the sandbox was refused" },
+    { .flag = "activity-flush-interval",
+      .variable = "OPENSHELL_ACTIVITY_FLUSH_INTERVAL_SECS",
+      .type = OSA_OPTION_U64,
+      .offset = AT(activity_flush_s),
+      .min = 1,
+      .max = 86400,
+      .def = "10",
+      .value = "SECONDS",
+      .help = "Time between two counts of what went out and what did not" },
 };
 
 static const struct osa_option ours[] = {
@@ -243,9 +261,11 @@ static enum osa_code check(const struct gateway_config *config, struct osa_error
         return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
                         "mode: '%.64s' is not had here; leave it out: one agent does both halves",
                         config->mode);
-    if ((config->policy_rules != NULL) != (config->policy_data != NULL))
+    if (config->policy_rules != NULL)
         return osa_fail(err, OSA_INVALID_ARGUMENT, 0,
-                        "policy-rules and policy-data go together; give both or none");
+                        "policy-rules: '%.200s' would be Rego, and there is no engine for it here; "
+                        "decisions on a policy document are built in, so give policy-data alone",
+                        config->policy_rules);
     return OSA_OK;
 }
 

@@ -58,6 +58,8 @@ struct gateway_config {
     const char *trace_state;
     uint64_t poll_s;
     const char *log_push_level;
+    uint64_t denial_flush_s;
+    uint64_t activity_flush_s;
 
     const char *upstream_proxy; /* this and the next four: as the agent's options of these names */
     const char *upstream_no_proxy;

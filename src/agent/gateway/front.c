@@ -188,6 +188,7 @@ static enum osa_code prepare(struct program *program, struct osa_error *err)
         settings_watch(gateway);
         tokens_watch(gateway);
         logs_start(gateway);
+        analysis_start(gateway);
     }
     return OSA_OK;
 }
@@ -233,6 +234,7 @@ static void done(struct gateway *gateway)
     settings_free(gateway);
     tokens_free(gateway);
     logs_free(gateway);
+    analysis_free(gateway);
     report_free(gateway);
     if (gateway->main != NULL)
         process_wait_cancel(gateway->main, &gateway->main_exit);

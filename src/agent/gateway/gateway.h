@@ -25,6 +25,7 @@ struct settings;
 struct tokens;
 struct providers;
 struct logs;
+struct analysis;
 struct exit_report;
 struct io_ssh_server;
 struct ssh_client;
@@ -71,6 +72,8 @@ struct gateway {
     struct tokens *tokens;
     struct providers *providers;
     struct logs *logs;
+    struct analysis *analysis;
+    char workspace[256];      /* "" until the gateway has named it */
     int64_t token_expires_ms; /* wall clock; 0: never, or not known */
     struct exit_report *report;
     struct io_ssh_server *ssh; /* NULL until somebody comes */
@@ -217,6 +220,13 @@ void relay_connect(struct gateway *gateway, const char *host, uint32_t port, str
 void logs_start(struct gateway *gateway);
 /** logs_free() - After rpc_channel_free(), before the agent is freed */
 void logs_free(struct gateway *gateway);
+
+/* ---- analysis.c: what the proxy decided ---- */
+
+/** analysis_start() - Sum it up for the gateway from now on */
+void analysis_start(struct gateway *gateway);
+/** analysis_free() - After rpc_channel_free(), before the agent is freed */
+void analysis_free(struct gateway *gateway);
 
 /* ---- report.c: the exit ---- */
 

@@ -56,6 +56,8 @@ static struct settings *settings_of(struct gateway *gateway)
 
 static void remember(struct settings *settings, const Config *config)
 {
+    struct gateway *gateway = settings->gateway;
+    (void)snprintf(gateway->workspace, sizeof(gateway->workspace), "%s", config->workspace);
     settings->version = config->version;
     settings->revision = config->config_revision;
     (void)snprintf(settings->hash, sizeof(settings->hash), "%s", config->policy_hash);
