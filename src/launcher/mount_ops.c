@@ -34,6 +34,12 @@ int mount_ops_set(int fd, bool recursive, unsigned attrs)
     return osa_sys_mount_setattr(fd, "", flags, &attr, sizeof(attr)) < 0 ? -errno : 0;
 }
 
+int mount_ops_copy(int fd)
+{
+    int copy = osa_sys_open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    return copy < 0 ? -errno : copy;
+}
+
 int mount_ops_clone(int fd, bool recursive, unsigned attrs, int *ret_fd)
 {
     unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;

@@ -23,6 +23,9 @@ struct mount_option {
 OSA_MUST_CHECK int mount_ops_create(const char *type, const struct mount_option *options,
                                     size_t count, unsigned attrs, int *ret_fd);
 
+/** mount_ops_copy() - A copy, flags included, of the attached mount that @fd is the root of. Return: detached mount, or -errno */
+OSA_MUST_CHECK int mount_ops_copy(int fd);
+
 /** mount_ops_clone() - A detached copy of the mount at @fd (a directory or file of it, O_PATH will do), its submounts too if @recursive */
 OSA_MUST_CHECK int mount_ops_clone(int fd, bool recursive, unsigned attrs, int *ret_fd);
 

@@ -79,6 +79,28 @@ int mounts_bind_scratch(const struct mounts_build *b, const char *name, unsigned
     return failed < 0 ? failed : mount_ops_attach(copy, target_fd);
 }
 
+/* The first of each kind makes the mount that the others are copies of, its flags included. */
+int mounts_cover(struct mounts_build *b, bool is_dir, int target_fd)
+{
+    int *first = &b->cover_fds[is_dir ? 1 : 0];
+    OSA_AUTO(osa_close_fd) int copy = -1;
+    if (*first >= 0) {
+        copy = mount_ops_copy(*first);
+        return copy < 0 ? copy : mount_ops_attach(copy, target_fd);
+    }
+    OSA_AUTO(osa_close_fd)
+    int source = mounts_lookup(b->scratch_fd, is_dir ? "mask" : "mask-file", 0);
+    if (source < 0)
+        return source;
+    int failed = mount_ops_clone(source, /* recursive= */ false,
+                                 MOUNTS_ATTR_QUIET | MOUNT_ATTR_RDONLY, &copy);
+    if (failed == 0)
+        failed = mount_ops_attach(copy, target_fd);
+    if (failed == 0)
+        *first = osa_take_fd(&copy);
+    return failed;
+}
+
 /* ---- the three shapes ---- */
 
 static enum osa_code make_view(struct mounts_build *b)
@@ -318,6 +340,7 @@ enum osa_code mounts_enter(const struct mounts_spec *spec, struct mounts_report 
         .scratch_fd = -1,
         .upper_fd = -1,
         .dev_fd = -1,
+        .cover_fds = { -1, -1 },
         .err = err,
     };
     mode_t mask = umask(0);
@@ -336,6 +359,8 @@ enum osa_code mounts_enter(const struct mounts_spec *spec, struct mounts_report 
     osa_close_fd(&b.scratch_fd);
     osa_close_fd(&b.upper_fd);
     osa_close_fd(&b.dev_fd);
+    osa_close_fd(&b.cover_fds[0]);
+    osa_close_fd(&b.cover_fds[1]);
     (void)umask(mask);
     if (code == OSA_OK)
         *ret = b.report;

@@ -21,6 +21,7 @@ enum mounts_shape { MOUNTS_VIEW, MOUNTS_WHOLE, MOUNTS_IMAGE };
  * @scratch_fd: root of the scratch tmpfs, attached out of reach; holds tmp, shm, upper, …
  * @upper_fd:   holds "upper" and "work" of the overlay: the scratch, or the spec's own directory
  * @dev_fd:     the new /dev, writable until the end
+ * @cover_fds:  mounts that cover a file and a directory, for more of their kind; -1: none yet
  * @err:        the caller's
  */
 struct mounts_build {
@@ -33,6 +34,7 @@ struct mounts_build {
     int scratch_fd;
     int upper_fd;
     int dev_fd;
+    int cover_fds[2];
     struct osa_error *err;
 };
 
@@ -47,6 +49,9 @@ OSA_MUST_CHECK int mounts_make_dir(int dir_fd, const char *name);
 /** mounts_bind_scratch() - Attach directory or file @name of the scratch onto @target_fd. Return: 0 or -errno */
 OSA_MUST_CHECK int mounts_bind_scratch(const struct mounts_build *b, const char *name,
                                        unsigned attrs, int target_fd);
+
+/** mounts_cover() - Put something empty and read-only onto @target_fd, which is a directory or not. Return: 0 or -errno */
+OSA_MUST_CHECK int mounts_cover(struct mounts_build *b, bool is_dir, int target_fd);
 
 /** mounts_failed() - FAILED_PRECONDITION for a mount that must be, with the errno -@failed */
 enum osa_code mounts_failed(const struct mounts_build *b, int failed, const char *what);

@@ -474,8 +474,7 @@ enum osa_code mounts_hide_paths(struct mounts_build *b)
             continue; /* not shown */
         if (target < 0 || fstat(target, &st) < 0)
             return mounts_failed(b, target < 0 ? target : -errno, "hiding the agent's directories");
-        failed = mounts_bind_scratch(b, S_ISDIR(st.st_mode) ? "mask" : "mask-file",
-                                     MOUNTS_ATTR_QUIET | MOUNT_ATTR_RDONLY, target);
+        failed = mounts_cover(b, S_ISDIR(st.st_mode), target);
         if (failed < 0)
             return mounts_failed(b, failed, "hiding the agent's directories");
     }

@@ -196,7 +196,7 @@ static enum osa_code make_dev(struct mounts_build *b)
 }
 
 /* Covers one entry of our /proc with something empty, or copies it onto itself read-only. */
-static int guard_proc_entry(const struct mounts_build *b, int proc_fd, const char *name, bool cover)
+static int guard_proc_entry(struct mounts_build *b, int proc_fd, const char *name, bool cover)
 {
     struct stat st;
     OSA_AUTO(osa_close_fd) int entry = mounts_lookup(proc_fd, name, 0);
@@ -206,11 +206,10 @@ static int guard_proc_entry(const struct mounts_build *b, int proc_fd, const cha
         return entry;
     if (fstat(entry, &st) < 0)
         return -errno;
-    unsigned attrs = MOUNTS_ATTR_QUIET | MOUNT_ATTR_RDONLY;
     if (cover)
-        return mounts_bind_scratch(b, S_ISDIR(st.st_mode) ? "mask" : "mask-file", attrs, entry);
+        return mounts_cover(b, S_ISDIR(st.st_mode), entry);
     OSA_AUTO(osa_close_fd) int copy = -1;
-    int failed = mount_ops_clone(entry, false, attrs, &copy);
+    int failed = mount_ops_clone(entry, false, MOUNTS_ATTR_QUIET | MOUNT_ATTR_RDONLY, &copy);
     return failed < 0 ? failed : mount_ops_attach(copy, entry);
 }
 
@@ -238,7 +237,7 @@ static enum osa_code make_proc(struct mounts_build *b)
         /* Within a container that masks parts of its /proc the kernel gives out no other. The
          * host's is no substitute; an empty directory is. */
         b->report.missing |= MOUNTS_NO_PROC;
-        failed = mounts_bind_scratch(b, "mask", MOUNTS_ATTR_QUIET | MOUNT_ATTR_RDONLY, target);
+        failed = mounts_cover(b, /* is_dir= */ true, target);
         return failed < 0 ? mounts_failed(b, failed, "covering /proc") : OSA_OK;
     }
     if (failed == 0)
@@ -281,7 +280,7 @@ static enum osa_code make_sys(struct mounts_build *b)
     if (failed == 0)
         failed = mount_ops_attach(sys, target);
     else
-        failed = mounts_bind_scratch(b, "mask", attrs, target);
+        failed = mounts_cover(b, /* is_dir= */ true, target);
     if (sys < 0 && listed)
         b->report.missing |= MOUNTS_NO_SYS;
     return failed < 0 ? mounts_failed(b, failed, "private /sys") : OSA_OK;
