@@ -163,6 +163,31 @@ class Played:
 class Restricted(Played, unittest.TestCase):
     profile, level, user = "restricted", "RESTRICTED", "65532"
 
+    def test_4_recipes_of_the_documentation(self):
+        """Word for word, in the pod's network namespace, where what is forwarded is the agent itself."""
+        text = (SOURCE / "docs/kubernetes.md").read_text()
+        recipe = text.split("## Looking into a pod")[1].split("```")[1]
+        kubectl = self.pod.work / "kubectl"
+        kubectl.write_text(f"""#!/bin/sh
+command=$1
+shift 2
+case $command in
+port-forward) ;;
+logs) exec podman logs {self.pod.container} 2>&1 ;;
+exec) shift && exec podman exec {self.pod.container} "$@" ;;
+esac
+""")
+        kubectl.chmod(0o755)
+        pid = podman("inspect", self.pod.container, "--format", "{{.State.Pid}}").stdout.strip()
+        path = f"{self.pod.work}:{TOOLS}/bin:{os.environ['PATH']}"
+        done = run("nsenter", "-t", pid, "-n", "bash", "-euo", "pipefail", "-c", recipe,
+                   cwd=self.pod.work, env={**os.environ, "PATH": path}, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        for line in (SERVICE, '"REASON_EXITED"', "hello", "SERVING"):
+            self.assertIn(f"\n{line}\n", "\n" + done.stdout)
+        self.assertRegex(done.stdout, '"level": "ISOLATION_LEVEL_RESTRICTED"')
+        self.assertRegex(done.stdout, '"/openshell.agent.v1.SandboxAgent/List".*"trace_id":"4bf92f35')
+
 
 class Baseline(Played, unittest.TestCase):
     profile, level, user = "baseline", "RESTRICTED", "65534"
