@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Runs after the installation into the package's tree, CPACK_TEMPORARY_INSTALL_DIRECTORY.
 set(tree ${CPACK_TEMPORARY_INSTALL_DIRECTORY})
-file(COPY ${CMAKE_CURRENT_LIST_DIR}/agent.yaml DESTINATION ${tree}/etc/openshell-agent
+file(COPY ${CMAKE_CURRENT_LIST_DIR}/agent.yaml ${CMAKE_CURRENT_LIST_DIR}/driver.yaml DESTINATION ${tree}/etc/openshell-agent
      FILE_PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
 file(RENAME ${tree}/usr/share/zsh/site-functions ${tree}/usr/share/zsh/vendor-completions)
 file(GLOB pages ${tree}/usr/share/man/man*/*.[18])

@@ -7,6 +7,7 @@
  * stay: the next driver finds them.
  */
 #include "base/harden.h"
+#include "base/service_manager.h"
 #include "base/signals.h"
 #include "driver/driver.h"
 #include "driver/probe.h"
@@ -25,6 +26,7 @@
 #define CLOSE_GRACE_NS OSA_NS_PER_SEC
 
 struct program {
+    struct osa_service manager;
     struct osa_loop *loop;
     struct driver_config *config;
     struct driver driver;
@@ -52,6 +54,7 @@ static void on_signal(struct osa_signals *signals, int signo)
     if (program->stopping)
         return;
     program->stopping = true;
+    osa_service_tell(&program->manager, "STOPPING=1\nSTATUS=leaving; sandboxes go on");
     osa_log(OSA_LOG_INFO, "driver", "leaving; sandboxes go on", OSA_I("signal", signo));
     rpc_server_shutdown(program->server, osa_deadline_after(CLOSE_GRACE_NS), on_server_closed,
                         program);
@@ -121,7 +124,8 @@ static enum osa_code start(struct program *program, struct osa_error *err)
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);
     program->signals.received = on_signal;
-    if ((code = osa_harden_self(err)) != OSA_OK ||
+    if ((code = osa_service_open(&program->manager, err)) != OSA_OK ||
+        (code = osa_harden_self(err)) != OSA_OK ||
         (code = osa_loop_new(&program->loop, err)) != OSA_OK ||
         (code = osa_signals_open(program->loop, &program->signals, &signals, err)) != OSA_OK)
         return code;
@@ -155,6 +159,7 @@ static void log_serving(const struct program *program)
 static void done(struct program *program)
 {
     rpc_server_free(program->server);
+    osa_service_close(&program->manager);
     osa_signals_close(&program->signals);
     osa_loop_free(program->loop);
     driver_config_free(program->config);
@@ -206,6 +211,8 @@ int main(int argc, char **argv)
     enum osa_code code = start(&program, &err);
     if (code == OSA_OK) {
         log_serving(&program);
+        osa_service_tell(&program.manager, "READY=1\nSTATUS=serving");
+        osa_service_watch(&program.manager, program.loop);
         osa_loop_run(program.loop);
     } else {
         osa_log_error(OSA_LOG_ERROR, "driver", "cannot start", &err);

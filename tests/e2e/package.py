@@ -29,7 +29,7 @@ if ! dpkg -i "$1" >/tmp/dpkg.log 2>&1; then
 fi
 echo "status=$(dpkg-query -W -f '${Status}' openshell-agent)"
 echo "user=$(getent passwd openshell-agent | cut -d: -f6,7)"
-echo "units=$(ls /usr/lib/systemd/system | grep -c openshell-agent)"
+echo "units=$(ls /usr/lib/systemd/system | grep -c openshell-)"
 openshell-agent serve --config /etc/openshell-agent/agent.yaml --state-dir /var/lib/openshell-agent &
 agent=$!
 for _ in $(seq 200); do
@@ -106,7 +106,7 @@ class Package(unittest.TestCase):
     def test_installs(self):
         self.assert_seen("status", "install ok installed")
         self.assert_seen("user", "/var/lib/openshell-agent:/usr/sbin/nologin")
-        self.assert_seen("units", "4")
+        self.assert_seen("units", "5")
 
     def test_runs(self):
         self.assert_seen("health", "SERVING")
@@ -123,7 +123,8 @@ class Package(unittest.TestCase):
                              text=True).stdout
         for path in ("./usr/share/doc/openshell-agent/copyright",
                      "./usr/share/doc/openshell-agent/third-party.md",
-                     "./usr/share/man/man8/openshell-agent.8.gz", "./etc/openshell-agent/agent.yaml"):
+                     "./usr/share/man/man8/openshell-agent.8.gz", "./etc/openshell-agent/agent.yaml",
+                     "./etc/openshell-agent/driver.yaml"):
             self.assertIn(path, out)
         self.assertNotIn(str(SOURCE), out)
 

@@ -179,11 +179,17 @@ class Systemd(unittest.TestCase):
         self.assertIn("ISOLATION_LEVEL_RESTRICTED", self.seen.get("restricted_level", ""), self.log)
 
     def test_7_exposure(self):
-        for name, most in ("exposure_full", 6.3), ("exposure_restricted", 2.0):
+        for name, most in (("exposure_full", 6.3), ("exposure_driver", 6.3),
+                           ("exposure_restricted", 2.0)):
             print(name, self.seen.get(name))
             self.assertLessEqual(float(self.seen.get(name, "10")), most, self.log)
 
-    def test_8_purge(self):
+    def test_8_driver(self):
+        self.see("driver", "active serving")
+        self.see("driver_socket", "600 root 700 root")
+        self.see("driver_again", "active success")
+
+    def test_9_purge(self):
         self.see("purged", "0")
         self.see("left", "")
         self.see("orphans", "0")

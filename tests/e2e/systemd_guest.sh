@@ -5,6 +5,7 @@
 export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive
 unit=openshell-agent.service
 restricted=openshell-agent-restricted.service
+driver=openshell-driver.service
 
 tell() { echo "systemd_guest: $1" >&2; printf '%s=%s\n' "$1" "$(tr '\n' ' ' <<<"$2" | sed 's/ *$//')"; }
 show() { systemctl show --value --property "$2" "$1"; }
@@ -75,6 +76,14 @@ tell restricted "$(openshell-agentctl run -- /bin/sh -c 'id -un; cat /etc/shadow
 tell restricted_state "$(systemctl is-active $restricted) $(systemctl is-active $unit)"
 tell restricted_level "$(openshell-agentctl info --json | grep -o '"level": *"[A-Z_]*"' | sort -u)"
 tell exposure_restricted "$(exposure $restricted)"
+
+# The gateway's driver, with what its configuration file has.
+systemctl start $driver
+tell driver "$(systemctl is-active $driver) $(show $driver StatusText)"
+tell driver_socket "$(stat -c '%a %U' /run/openshell-driver/driver.sock /run/openshell-driver)"
+tell exposure_driver "$(exposure $driver)"
+systemctl restart $driver
+tell driver_again "$(systemctl is-active $driver) $(show $driver Result)"
 
 openshell-agentctl run --detach -- /bin/sleep 88888 >/dev/null
 dpkg --purge openshell-agent >>/package/dpkg.log 2>&1

@@ -12,7 +12,8 @@ from harness import BIN, PATIENCE_S, main, need_tool
 
 ANALYZE = need_tool("systemd-analyze")
 UNITS = ("openshell-agent.service", "openshell-agent.socket",
-         "openshell-agent-restricted.service", "openshell-agent-restricted.socket")
+         "openshell-agent-restricted.service", "openshell-agent-restricted.socket",
+         "openshell-driver.service")
 
 
 def analyze(*arguments):
@@ -41,18 +42,18 @@ class Units(unittest.TestCase):
             self.assertEqual(wrong, [], unit)
 
     def test_they_start_the_installed_program(self):
-        for unit in UNITS[0], UNITS[2]:
+        for unit in UNITS[0], UNITS[2], UNITS[4]:
             text = (self.units / unit).read_text()
             program = re.search(r"^ExecStart=(\S+)", text, re.M).group(1)
             self.assertTrue(os.access(program, os.X_OK), program)
             options = re.findall(r"--[a-z-]+", text.split("ExecStart=")[1].splitlines()[0])
-            known = subprocess.run([program, "serve", "--help"], capture_output=True, text=True,
+            known = subprocess.run([program, *re.findall(r"ExecStart=\S+ (serve)", text), "--help"], capture_output=True, text=True,
                                    timeout=PATIENCE_S).stdout
             for option in options:
                 self.assertIn(option, known)
 
     def test_exposure(self):
-        for unit, most in ((UNITS[0], 6.3), (UNITS[2], 2.0)):
+        for unit, most in ((UNITS[0], 6.3), (UNITS[2], 2.0), (UNITS[4], 6.3)):
             out = analyze("security", "--offline=true", "--no-pager", str(self.units / unit)).stdout
             level = float(re.search(r"exposure level for \S+: ([\d.]+)", out).group(1))
             print(f"exposure of {unit}: {level}")
