@@ -34,8 +34,7 @@ build_packages=(
 test_packages=(
     clang clang-format clang-tidy libclang-rt-dev shellcheck python3-venv
     ca-certificates debootstrap git groff-base iproute2 jq openssh-client openssl procps strace
-    systemd util-linux e2fsprogs
-    skopeo umoci busybox-static
+    systemd util-linux e2fsprogs skopeo umoci busybox-static musl-tools
     podman runc netavark aardvark-dns iptables catatonit
     cpio qemu-system-x86 xz-utils
 )

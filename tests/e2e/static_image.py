@@ -3,6 +3,7 @@
 """The static agent in images that hold nothing, or traps: no code of the image ever runs in it."""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -65,8 +66,8 @@ class Image(unittest.TestCase):
         self.addCleanup(lambda: self.assertEqual(agent.stop(), 0, agent.last_log))
         return agent
 
-    def run_hello(self, agent, **spec):
-        policy = {"version": 1, "filesystem": {"read_only": ["/bin", "/etc"]}}
+    def run_hello(self, agent, read_only=("/bin", "/etc"), **spec):
+        policy = {"version": 1, "filesystem": {"read_only": read_only}}
         with agent.channel() as channel:
             stub = Stub(channel)
             process_id = stub.Spawn(pb.SpawnRequest(spec=pb.ProcessSpec(
@@ -89,6 +90,30 @@ class Scratch(Image):
             self.assertNotIn("INTERP", headers, name)
 
     def test_serves_and_spawns(self):
+        self.run_hello(self.start())
+
+
+class Small(Image):
+    """Images whose programs are not static, or are one program: musl as Alpine has it, and busybox."""
+
+    def test_musl(self):
+        compiler = harness.need_tool("musl-gcc")
+        subprocess.run([compiler, "-x", "c", "-", "-o", self.image / "bin/hello"], input=HELLO, text=True,
+                       check=True)
+        needed = subprocess.run(["readelf", "-l", self.image / "bin/hello"], capture_output=True,
+                                text=True, check=True).stdout
+        loader = re.search(r"(/lib/ld-musl-\S+)\]", needed).group(1)
+        (self.image / "lib").mkdir()
+        shutil.copy(loader, self.image / "lib")
+        self.run_hello(self.start(), read_only=["/bin", "/etc", "/lib"])
+
+    def test_busybox(self):
+        busybox = harness.TOOLS / "vm/busybox/bin/busybox"
+        if not busybox.exists():
+            self.skipTest("busybox is missing (tests/vm/run.sh fetches it)")
+        shutil.copy(busybox, self.image / "bin/busybox")
+        (self.image / "bin/sh").symlink_to("busybox")
+        (self.image / "bin/hello").write_text("#!/bin/sh\necho hello from scratch\nexit 7\n")
         self.run_hello(self.start())
 
 
