@@ -133,6 +133,7 @@ struct conn {
 /**
  * struct gate - One sandbox's proxy
  * @count: of @conns
+ * @lanes: HTTP/2 streams of all of them
  * @paused: the listeners are not watched: too many connections, or no descriptors
  */
 struct gate {
@@ -141,6 +142,7 @@ struct gate {
     struct osa_timer retry;
     struct conn *conns;
     unsigned count;
+    unsigned lanes;
     bool paused;
 };
 

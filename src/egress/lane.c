@@ -17,6 +17,8 @@
 #define FLOW_MAX_BYTES (1u << 20)
 /* Responses may have longer heads than requests: cookies, policies. */
 #define RESPONSE_HEAD_MAX_BYTES 65536u
+/* Of one sandbox at once: each may hold a head and what its windows let through. */
+#define LANES_MAX 2048u
 /* Fields of ours beside those of a head. */
 #define FIELDS_MAX (HEAD_MAX_FIELDS + 16)
 
@@ -60,9 +62,13 @@ static size_t flow_drop(struct flow *flow)
 
 struct lane *lane_new(struct streams *streams, int32_t near)
 {
+    struct gate *gate = streams->conn->gate;
+    if (gate->lanes >= LANES_MAX) /* they wait for the client's next try */
+        return NULL;
     struct lane *lane = calloc(1, sizeof(*lane));
     if (lane == NULL)
         return NULL;
+    gate->lanes++;
     call_init(&lane->call, streams->conn, lane_answer);
     lane->call.more = true;
     lane->owner = streams;
@@ -79,6 +85,7 @@ struct lane *lane_new(struct streams *streams, int32_t near)
 
 void lane_free(struct lane *lane)
 {
+    lane->owner->conn->gate->lanes--;
     call_done(&lane->call);
     osa_buf_done(&lane->lines);
     osa_buf_done(&lane->up.bytes);

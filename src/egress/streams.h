@@ -83,7 +83,7 @@ void streams_want(const struct conn *conn, unsigned *ret_client, unsigned *ret_s
 
 /* ---- lane.c: what happens to one, called from within http2_receive() and http2_send() ---- */
 
-/** lane_new() - For the client's stream @near. Return: NULL without memory */
+/** lane_new() - For the client's stream @near. Return: NULL without memory, or when the sandbox has too many */
 struct lane *lane_new(struct streams *streams, int32_t near);
 /** lane_free() - It is in no list any more */
 void lane_free(struct lane *lane);

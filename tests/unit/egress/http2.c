@@ -493,6 +493,48 @@ static void test_room(void **state)
     close_ends();
 }
 
+/* More streams than a sandbox may have are refused, and make room again when they end. */
+static void test_budget(void **state)
+{
+    enum { CONNECTIONS = 21 };
+    static struct end ends[CONNECTIONS];
+    static struct end origins[CONNECTIONS];
+    static size_t refused;
+    (void)state;
+    publish_endpoint(REST);
+    refused = 0;
+    for (unsigned i = 0; i < CONNECTIONS; i++) {
+        open_ends(/* secure= */ false);
+        for (unsigned k = 0; k < 100; k++)
+            (void)ask("GET", "/v1/a", here(), 0, NULL);
+        size_t done = 0;
+        for (unsigned rounds = 0; rounds < 60000 && done < 100; rounds++) {
+            round_trip();
+            done = far_end.count;
+            for (size_t k = 0; k < near_end.count; k++)
+                done += near_end.messages[k].closed;
+        }
+        assert_int_equal(done, 100);
+        refused += 100 - far_end.count;
+        ends[i] = near_end;
+        origins[i] = far_end;
+        ends[i].h = origins[i].h = NULL; /* their context has moved; the sockets are what counts */
+        http2_free(near_end.h);
+        http2_free(far_end.h);
+    }
+    assert_int_equal(refused, 100 * CONNECTIONS - 2048);
+    for (unsigned i = 0; i < CONNECTIONS; i++) {
+        end_done(&ends[i]);
+        end_done(&origins[i]);
+    }
+    for (unsigned i = 0; i < 60000 && gate_connections(rig.gate) > 0; i++)
+        turn();
+    open_ends(/* secure= */ false);
+    (void)ask("GET", "/v1/a", here(), 0, NULL);
+    UNTIL(far_end.count == 1);
+    close_ends();
+}
+
 /* A server that wants no more requests gets none. */
 static void test_goaway(void **state)
 {
@@ -638,11 +680,12 @@ int main(void)
     }
 #define CASE(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
     static const struct CMUnitTest tests[] = {
-        CASE(test_allowed),     CASE(test_refused),       CASE(test_malformed),
-        CASE(test_long_head),   CASE(test_flow),          CASE(test_reset),
-        CASE(test_goaway),      CASE(test_lost),          CASE(test_lost_behind),
-        CASE(test_room),        CASE(test_rapid_reset),   CASE(test_body_rules),
-        CASE(test_credentials), CASE(test_policy_change), CASE(test_server_chooses),
+        CASE(test_allowed),        CASE(test_refused),     CASE(test_malformed),
+        CASE(test_long_head),      CASE(test_flow),        CASE(test_reset),
+        CASE(test_goaway),         CASE(test_lost),        CASE(test_lost_behind),
+        CASE(test_room),           CASE(test_budget),      CASE(test_rapid_reset),
+        CASE(test_body_rules),     CASE(test_credentials), CASE(test_policy_change),
+        CASE(test_server_chooses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
