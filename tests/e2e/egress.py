@@ -235,7 +235,7 @@ network_policies:
                   "/dev/openshell")
         one, other = self.run_in(script).splitlines(), self.run_in(script).splitlines()
         self.assertEqual(one[0], "1")
-        self.assertEqual(one[2:], ["ca-bundle.pem", "openshell-ca.pem"])
+        self.assertEqual(one[2:], ["ca-bundle.p12", "ca-bundle.pem", "openshell-ca.pem"])
         self.assertNotEqual(one[1], other[1])
         harness.wait_until(lambda: not list((self.agent.folder / "state").glob("egress-*/*")),
                            "nothing is left of them")
