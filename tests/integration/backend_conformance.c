@@ -193,7 +193,7 @@ static void box_try(struct box *box)
 /* A sandbox of this case alone, which box_close() destroys. A slow one gets more chances than one. */
 static void box_open_own(struct box *box)
 {
-    unsigned tries = subject->share ? 5 : 1;
+    unsigned tries = subject->share ? 3 : 1;
     do
         box_try(box);
     while ((box->failure.code == OSA_UNAVAILABLE || box->failure.code == OSA_DEADLINE_EXCEEDED) &&
