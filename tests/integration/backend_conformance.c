@@ -860,7 +860,10 @@ static void test_copy_broken_off(void **state)
         box_close(&box);
     }
     turn_for_ms(50);
-    assert_int_equal(open_fds(), before);
+    if (subject->share) /* a client of a real server keeps some connections to it */
+        assert_in_range(open_fds(), 0, before + 4);
+    else
+        assert_int_equal(open_fds(), before);
 }
 
 static int close_shared(void **state)
