@@ -149,6 +149,8 @@ static void on_done(struct rpc_client_events *events, const struct rpc_status *s
         return;
     provider_env_revoke(providers->env);
     providers->failed = true;
+    if (status->error.code == OSA_CANCELLED)
+        return; /* by the end of this agent, whose last words are about why it ends */
     osa_log_error(OSA_LOG_WARN, "gateway",
                   "no environment of providers; asked again with the next configuration",
                   &status->error);
