@@ -234,15 +234,26 @@ static int open_log(const struct box *box)
     return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
-/* The last line that is an error's, for what ends with it may warn of more; else the last one. */
+/* Is it a record of less than an error? What fails at last is an error, or no record at all. */
+static bool is_lesser(const char *line)
+{
+    static const char *const levels[] = { " debug ", " info ", " warn " };
+    const char *level = strchr(line, ' ');
+    for (size_t i = 0; level != NULL && i < OSA_ARRAY_LEN(levels); i++) {
+        if (strncmp(level, levels[i], strlen(levels[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The last line that tells of an error, for what ends with it may warn of more; else the last one. */
 static const char *telling_line(char *lines)
 {
     const char *told = NULL;
     const char *last = lines;
     char *rest = lines;
     for (char *line; (line = strsep(&rest, "\n")) != NULL; last = line) {
-        const char *level = strchr(line, ' ');
-        if (level != NULL && strncmp(level, " error ", strlen(" error ")) == 0)
+        if (!is_lesser(line))
             told = line;
     }
     return told != NULL ? told : last;

@@ -485,6 +485,8 @@ class Driver:
         # Not the connection of the channel before, which may just have failed with that driver.
         self.channel = grpc.insecure_channel(f"unix:{self.socket}",
                                              [("grpc.use_local_subchannel_pool", 1)])
+        # What listens may be a child of the driver before, on its way to exec.
+        grpc.channel_ready_future(self.channel).result(harness.PATIENCE_S)
         self.stub = ComputeDriverStub(self.channel)
 
     def ready(self):
