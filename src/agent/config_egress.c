@@ -79,4 +79,12 @@ const struct osa_option egress_option_rows[EGRESS_OPTION_COUNT] = {
       .offset = AT(parent.by_hostname),
       .help = "Tell that proxy names instead of the addresses that were checked, which it then "
               "looks up by itself" },
+    { .flag = "ocsf-file",
+      .variable = "OPENSHELL_AGENT_OCSF_FILE",
+      .key = "ocsf_file",
+      .type = OSA_OPTION_PATH,
+      .offset = AT(ocsf_file),
+      .value = "FILE",
+      .help = "Append each decision of the egress proxy to this file, as an event of OCSF 1.8.0 in "
+              "JSON, one a line; begun anew when it is moved away" },
 };

@@ -137,6 +137,7 @@ void hidden_paths_init(struct hidden_paths *self, const struct agent_config *con
     (void)add_file(&files, config->viewer_token_file);
     (void)add_file(&files, config->tls_key);
     (void)add_file(&files, config->egress.parent.auth_file);
+    (void)add_file(&files, config->egress.ocsf_file);
     (void)add_file(&files, config->state_dir);
     for (size_t i = 0; i < files.count; i++) {
         const char *file = files.items[i];

@@ -16,6 +16,7 @@
 
 #include "agent/config.h"
 #include "agent/hidden_paths.h"
+#include "agent/ocsf.h"
 #include "agent/sandbox.h"
 #include "agent/service/commands.h"
 #include "agent/service/metrics.h"
@@ -416,6 +417,12 @@ static enum osa_code open_process_backend(struct program *program, struct osa_er
     return code;
 }
 
+static enum osa_code open_events(struct program *program, struct osa_error *err)
+{
+    const char *path = program->config->egress.ocsf_file;
+    return path != NULL ? ocsf_open(program->agent, path, &program->ocsf, err) : OSA_OK;
+}
+
 enum osa_code program_start(struct program *program, struct osa_error *err)
 {
     sigset_t signals;
@@ -442,6 +449,8 @@ enum osa_code program_start(struct program *program, struct osa_error *err)
     fill_host(&program->service.host,
               program->process_backend->ops->info(program->process_backend));
     make_agent(program);
+    if ((code = open_events(program, err)) != OSA_OK)
+        return code;
     authority_sweep(program->config->state_dir);
     rpc_init();
     if ((code = make_metrics(program, err)) != OSA_OK ||
@@ -475,6 +484,7 @@ void program_done(struct program *program)
     free(program->listens);
     http_server_free(program->http);
     metrics_free(program->metrics);
+    ocsf_close(program->ocsf);
     agent_free(program->agent);
     if (program->process_backend != NULL)
         program->process_backend->ops->close(program->process_backend);

@@ -30,6 +30,7 @@ struct program {
     struct backend *process_backend;
     struct backend *boxlite_backend; /* NULL in a build without it */
     const struct policy_document *policy;
+    struct ocsf *ocsf;          /* owned; NULL: no file of events */
     struct parent *parent;      /* owned; NULL: tunnels go out directly */
     struct rpc_listen *listens; /* borrowed by the server */
     size_t listen_count;

@@ -355,6 +355,35 @@ E""", policy=linked)
         self.assertTrue(any(f"network tcp to {self.address}:{self.port}" in line
                             for line in self.events("denied")), self.events("denied"))
 
+    def test_decisions_are_written_as_ocsf_events(self):
+        path = self.agent.folder / "events.json"
+        usual, writing = self.agent, harness.Agent("--ocsf-file", str(path), prefix=self.prefix,
+                                                   owner=self.owner)
+        try:
+            self.agent = writing
+            path.rename(path.with_suffix(".old"))  # rotated before the first
+            self.run_in(f"curl -sS {self.origin}/v1/a?secret; curl -s {self.origin}/v1/secret; "
+                        f"curl -sp -x $http_proxy http://{self.address}:1/; true",
+                        policy=self.rules)
+            text = path.read_text()
+        finally:
+            self.agent = usual
+            writing.stop()
+        self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+        self.assertNotIn("?secret", text)
+        allowed, rule, connect = map(json.loads, text.splitlines())
+        self.assertEqual((allowed["type_uid"], allowed["action"], allowed["disposition"],
+                          allowed["http_request"]["url"], allowed["firewall_rule"]["name"]),
+                         (400203, "Allowed", "Allowed", f"{self.address}:{self.port}/v1/a", "api"))
+        self.assertEqual((rule["class_uid"], rule["severity"], rule["status_code"],
+                          rule["firewall_rule"]["type"], rule["actor"]["process"]["name"]),
+                         (4002, "Medium", "deny-rule", "l7", "/usr/bin/curl"))
+        self.assertEqual((connect["type_uid"], connect["activity_name"], connect["action_id"],
+                          connect["dst_endpoint"], connect["firewall_rule"]),
+                         (400105, "Refuse", 2, {"domain": self.address, "port": 1},
+                          {"name": "-", "type": "opa"}))
+        self.assertEqual({e["metadata"]["version"] for e in (allowed, rule, connect)}, {"1.8.0"})
+
     def test_without_network_policies_there_is_no_proxy(self):
         self.assertEqual(self.ctl("run", "--", "/bin/sh", "-c", "echo \"<$http_proxy>\""), "<>\n")
 
