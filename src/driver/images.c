@@ -152,7 +152,7 @@ static bool read_kept(const struct images *images, const char *name, struct kept
     kept_path(images, ret->digest, path);
     if (lstat(path, &st) < 0)
         return false;
-    ret->used = st.st_mtim;
+    ret->used = OSA_STAT_MTIME(&st);
     images_path(images, ret->digest, "bytes", path);
     ret->bytes = osa_read_file(AT_FDCWD, path, 64, &text, NULL, NULL) == OSA_OK
                      ? strtoull(text, NULL, 10)

@@ -7,6 +7,9 @@
 #include <strings.h>
 #include <unistd.h>
 
+/* environ(7): POSIX leaves its declaration to the program. */
+extern char **environ;
+
 #define AT(field) offsetof(struct gateway_config, field)
 
 static const struct osa_option_name runtimes[] = {

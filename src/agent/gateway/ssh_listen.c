@@ -76,9 +76,8 @@ static enum osa_code open_abstract(const char *name, int *ret_fd, struct osa_err
     if (len == 0 || len + 1 > sizeof(address.sun_path))
         return osa_fail(err, OSA_INVALID_ARGUMENT, 0, "the name is empty or too long");
     memcpy(address.sun_path + 1, name, len);
-    OSA_AUTO(osa_close_fd)
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 ||
+    OSA_AUTO(osa_close_fd) int fd = osa_socket(AF_UNIX, SOCK_STREAM, 0);
+    if (fd < 0 || osa_set_nonblocking(fd, true, NULL) != OSA_OK ||
         bind(fd, (struct sockaddr *)&address,
              (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len)) < 0 ||
         listen(fd, BACKLOG) < 0)

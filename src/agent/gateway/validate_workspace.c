@@ -20,6 +20,14 @@
 
 #define PROBES 16
 
+/* What only Linux has; elsewhere a folder must be readable, too, and files have names. */
+#ifndef O_PATH
+#define O_PATH O_RDONLY
+#endif
+#ifndef O_TMPFILE
+#define O_TMPFILE O_DIRECTORY
+#endif
+
 struct question {
     const char *workdir;
     const char *uid;
