@@ -196,7 +196,8 @@ static enum osa_code link_workspace(struct mounts_build *b)
 {
     const char *workspace = b->spec->workspace;
     if (workspace == NULL || workspace[0] == '\0' || strcmp(workspace, "/") == 0 ||
-        symlinkat(workspace, b->root_fd, "sandbox") == 0 || errno == EEXIST)
+        strcmp(workspace, "/sandbox") == 0 || symlinkat(workspace, b->root_fd, "sandbox") == 0 ||
+        errno == EEXIST)
         return OSA_OK;
     return mounts_failed(b, -errno, "the link /sandbox");
 }
@@ -319,10 +320,10 @@ static enum osa_code build(struct mounts_build *b)
         code = mounts_make_system(b);
     if (code == OSA_OK)
         code = mounts_show_paths(b);
-    if (code == OSA_OK && b->shape == MOUNTS_VIEW)
-        code = link_workspace(b);
     if (code == OSA_OK)
         code = mounts_hide_paths(b);
+    if (code == OSA_OK && b->shape == MOUNTS_VIEW)
+        code = link_workspace(b); /* not before: what is hidden is found without links */
     if (code == OSA_OK)
         code = seal(b);
     return code == OSA_OK ? pivot(b) : code;

@@ -162,7 +162,7 @@ class OwnServer(unittest.TestCase):
         agent = harness.Agent("--runtime", "boxlite", "--boxlite-serve", str(DOUBLE),
                               "--boxlite-serve-env", "OSA_MARK=own-server")
         try:
-            mark = agent.folder / "state/boxlite/serve.pid"
+            mark = agent.folder / "state/boxlite-serve.pid"
             server = int(mark.read_text().split()[0])
             self.assertIn(b"OSA_MARK=own-server", pathlib.Path(f"/proc/{server}/environ").read_bytes())
             done = subprocess.run([harness.BIN / "openshell-agentctl", "--address", f"unix:{agent.socket}", "run",

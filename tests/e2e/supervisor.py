@@ -493,13 +493,11 @@ class Runs(WithDouble):
     def test_with_a_policy_file(self):
         folder = self.temporary()
         (folder / "policy.yaml").write_text(POLICY)
-        (folder / "policy.rego").write_text("package openshell\n")
 
         def run(number):
             return self.start(gateway_double.Sandbox("none", None), "/bin/sh", "-c",
                               f"exit {number % 7}", environment={
                                   "OPENSHELL_ENDPOINT": "", "OPENSHELL_SANDBOX_ID": "",
-                                  "OPENSHELL_POLICY_RULES": str(folder / "policy.rego"),
                                   "OPENSHELL_POLICY_DATA": str(folder / "policy.yaml")})
         self.repeat(run)
 

@@ -126,17 +126,20 @@ class Systemd(unittest.TestCase):
         (root / "package/test.service").write_text(UNIT)
         subprocess.run("find . | cpio --quiet -o -H newc | gzip -1 >../initramfs", shell=True,
                        cwd=root, check=True)
-        try:
-            subprocess.run(
-                [need_tool("qemu-system-x86_64"), "-accel", "tcg,thread=multi", "-cpu", "max",
-                 "-smp", "2", "-m", "1024", "-nodefaults", "-display", "none", "-no-reboot",
-                 "-serial", f"file:{work}/console", "-serial", f"file:{work}/words",
-                 "-drive", f"file={disk},format=raw,if=virtio,snapshot=on",
-                 "-kernel", image, "-initrd", work / "initramfs", "-append",
-                 "console=ttyS0 quiet panic=-1 systemd.show_status=false systemd.log_level=notice"],
-                stdin=subprocess.DEVNULL, timeout=PATIENCE_S, capture_output=True)
-        except subprocess.TimeoutExpired:
-            pass  # the checks below show how far it got
+        command = [need_tool("qemu-system-x86_64"), "-accel", "tcg,thread=multi", "-cpu", "max",
+                   "-smp", "2", "-m", "1024", "-nodefaults", "-display", "none", "-no-reboot",
+                   "-serial", f"file:{work}/console", "-serial", f"file:{work}/words",
+                   "-drive", f"file={disk},format=raw,if=virtio,snapshot=on",
+                   "-kernel", image, "-initrd", work / "initramfs", "-append",
+                   "console=ttyS0 quiet panic=-1 systemd.show_status=false systemd.log_level=notice"]
+        for _ in range(2):
+            try:
+                subprocess.run(command, stdin=subprocess.DEVNULL, timeout=PATIENCE_S, capture_output=True)
+            except subprocess.TimeoutExpired:
+                pass  # the checks below show how far it got
+            # Of a kernel and its own int3 on emulated CPUs: see tests/vm/run.sh.
+            if "Oops: int3" not in (work / "console").read_text(errors="replace"):
+                break
         words = (work / "words").read_text(errors="replace").replace("\r", "")
         console = (work / "console").read_text(errors="replace").replace("\r", "")
         cls.log = words + "\n".join(console.splitlines()[-150:])

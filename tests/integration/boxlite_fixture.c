@@ -180,10 +180,10 @@ void fixture_serve(struct boxlite_fixture *fixture)
 
 static void remove_home(const struct boxlite_fixture *fixture)
 {
-    static const char *const files[] = { "serve.log", "serve.pid", "." };
+    static const char *const files[] = { "-serve.log", "-serve.pid", "/." };
     for (size_t i = 0; i < OSA_ARRAY_LEN(files); i++) {
         char path[128];
-        (void)snprintf(path, sizeof(path), "%s/boxlite/%s", fixture->folder, files[i]);
+        (void)snprintf(path, sizeof(path), "%s/boxlite%s", fixture->folder, files[i]);
         (void)unlink(path);
     }
     char home[96];

@@ -28,7 +28,7 @@ static struct osa_child_mark read_mark(void)
     char path[128];
     struct osa_child_mark mark = { 0 };
     int pid = 0;
-    (void)snprintf(path, sizeof(path), "%s/boxlite/serve.pid", fixture.folder);
+    (void)snprintf(path, sizeof(path), "%s/boxlite-serve.pid", fixture.folder);
     FILE *file = fopen(path, "re");
     assert_non_null(file);
     assert_int_equal(fscanf(file, "%d %" SCNu64, &pid, &mark.start), 2);
@@ -239,7 +239,7 @@ static void test_former(void **state)
             (void)pause();
     }
     assert_true(osa_child_mark_of(pid, &mark));
-    (void)snprintf(path, sizeof(path), "%s/boxlite/serve.pid", fixture.folder);
+    (void)snprintf(path, sizeof(path), "%s/boxlite-serve.pid", fixture.folder);
     FILE *file = fopen(path, "we");
     assert_non_null(file);
     (void)fprintf(file, "%d %" PRIu64 "\n", (int)mark.pid, mark.start);
@@ -290,7 +290,7 @@ static void test_user(void **state)
     assert_int_equal(stat(home, &stat_home), 0);
     assert_int_equal(stat_home.st_uid, 65534);
     char log[64], text[512];
-    (void)snprintf(log, sizeof(log), "%s/serve.log", home);
+    (void)snprintf(log, sizeof(log), "%s-serve.log", home);
     int64_t deadline = osa_deadline_after(3 * FIXTURE_PATIENCE_NS);
     do {
         fixture_turn_ms(&fixture, 20);
@@ -302,9 +302,9 @@ static void test_user(void **state)
     } while (strstr(text, "--port 8100") == NULL);
     assert_int_equal(strncmp(text, "65534\n65533\n", 12), 0);
     server_close(server);
-    static const char *const names[] = { "program", "serve.log", "serve.pid" };
+    static const char *const names[] = { "/program", "-serve.log", "-serve.pid" };
     for (size_t i = 0; i < OSA_ARRAY_LEN(names); i++) {
-        (void)snprintf(log, sizeof(log), "%s/%s", home, names[i]);
+        (void)snprintf(log, sizeof(log), "%s%s", home, names[i]);
         (void)unlink(log);
     }
     assert_int_equal(rmdir(home), 0);

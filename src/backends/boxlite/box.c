@@ -307,12 +307,18 @@ void box_merge_isolation(const struct box *box, struct isolation *isolation)
     }
 }
 
+/* What depends on the guest's kernel. A box speaks for all here, so it is heard on nothing else. */
+#define OF_THE_GUEST                                                                               \
+    (BACKEND_CAP_PAUSE | BACKEND_CAP_UPDATE_RESOURCES | BACKEND_CAP_PROCESS_LIMITS |               \
+     BACKEND_CAP_CPU_LIMIT | BACKEND_CAP_MEMORY_LIMIT | BACKEND_CAP_PIDS_LIMIT |                   \
+     BACKEND_CAP_STATS | BACKEND_CAP_OOM)
+
 enum osa_code box_limits_inside(struct box *box, uint32_t capabilities, struct resources *ret,
                                 struct osa_error *err)
 {
     const struct resources *wanted = &box->limits;
     *ret = (struct resources){ 0 };
-    box->backend->info.capabilities |= capabilities;
+    box->backend->info.capabilities |= capabilities & OF_THE_GUEST;
     if ((capabilities & BACKEND_CAP_CPU_LIMIT) != 0)
         ret->cpu_millis = wanted->cpu_millis;
     else if (wanted->cpu_millis % 1000 != 0)

@@ -56,10 +56,11 @@ struct server {
 
 /* ---- its files ---- */
 
-static char *in_home(const struct server *server, const char *name)
+/* Beside the home and not in it: the server's user could put links, pipes or lies there. */
+static char *beside_home(const struct server *server, const char *name)
 {
     char *path = NULL;
-    if (asprintf(&path, "%s/%s", server->home, name) < 0)
+    if (asprintf(&path, "%s-%s", server->home, name) < 0)
         abort();
     return path;
 }
@@ -78,7 +79,7 @@ static enum osa_code make_home(const struct server *server, struct osa_error *er
 static int open_log(const struct server *server)
 {
     struct stat stat;
-    OSA_AUTO(osa_free) char *path = in_home(server, "serve.log");
+    OSA_AUTO(osa_free) char *path = beside_home(server, "serve.log");
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd >= 0 && fstat(fd, &stat) == 0 && stat.st_size > LOG_MAX)
         (void)ftruncate(fd, 0);
@@ -89,7 +90,7 @@ static int open_log(const struct server *server)
 static void write_mark(const struct server *server, const struct osa_child_mark *mark)
 {
     char text[64];
-    OSA_AUTO(osa_free) char *path = in_home(server, "serve.pid");
+    OSA_AUTO(osa_free) char *path = beside_home(server, "serve.pid");
     OSA_AUTO(osa_close_fd)
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     int len = snprintf(text, sizeof(text), "%d %" PRIu64 "\n", (int)mark->pid, mark->start);
@@ -104,7 +105,7 @@ static int open_former(const struct server *server)
     struct osa_error ignored;
     int pid = 0;
     OSA_AUTO(osa_free) char *text = NULL;
-    OSA_AUTO(osa_free) char *path = in_home(server, "serve.pid");
+    OSA_AUTO(osa_free) char *path = beside_home(server, "serve.pid");
     if (osa_read_file(AT_FDCWD, path, 64, &text, NULL, &ignored) != OSA_OK ||
         sscanf(text, "%d %" SCNu64, &pid, &mark.start) != 2)
         return -1;

@@ -24,7 +24,7 @@ struct server;
 /**
  * struct server_config - Borrowed for the call
  * @program: path of `boxlite`
- * @home:    absolute; made, and given to @user. Its file "serve.log" has what the server says
+ * @home:    absolute; made, and given to @user. "HOME-serve.log" beside it has what the server says
  * @user:    "UID:GID" by whom it runs, with the groups that user has; NULL: as the agent
  * @env:     "NAME=VALUE" beside what the server needs; NULL-terminated
  */

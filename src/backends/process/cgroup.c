@@ -242,6 +242,7 @@ static enum osa_code new_cgroup(struct cgroup_tree *tree, struct cgroup *sandbox
     if (code == OSA_OK)
         code = cgroup_events_watch(cg, err);
     if (code != OSA_OK) {
+        cg->limited = true; /* half made: no spare for anybody */
         cgroup_free(cg);
         return code;
     }

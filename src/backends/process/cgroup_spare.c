@@ -41,10 +41,19 @@ static bool reset_peak(struct cgroup *cg)
     return cg->peak_fd >= 0 && pwrite(cg->peak_fd, "0", 1, 0) == 1;
 }
 
+/* Seen, and not merely not seen to be otherwise: without a descriptor nobody's cgroup is a spare. */
+static bool is_seen_empty(const struct cgroup *cg)
+{
+    char first;
+    OSA_AUTO(osa_close_fd)
+    int fd = openat(cg->dirs[cg->tree->life], "cgroup.procs", O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && read(fd, &first, 1) == 0;
+}
+
 static bool is_as_new(struct cgroup *cg)
 {
     struct osa_error ignored;
-    if (cg->limited || !cgroup_is_empty(cg))
+    if (cg->limited || !is_seen_empty(cg) || !cgroup_is_empty(cg))
         return false;
     struct usage_stats now;
     cg->base = (struct usage_stats){ 0 };
