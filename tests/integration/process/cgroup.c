@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -950,6 +951,40 @@ static void what_left_something_is_not_used_again(void **state)
     cgroup_free(s);
 }
 
+/* For want of a descriptor one is left half made: it is nobody's, and the next one is whole. */
+static void a_half_made_one_is_not_used(void **state)
+{
+    enum { STEPS = 8 };
+    struct fixture *f = *state;
+    struct osa_error err;
+    struct rlimit before;
+    unsigned refused = 0;
+    pid_t pid;
+    struct cgroup *s = new_sandbox(f, "half", (struct resources){ 0 });
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    for (unsigned step = 0; step < STEPS; step++) {
+        char id[32];
+        struct cgroup *cg = NULL;
+        int first_free = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+        assert_int_equal(close(first_free), 0);
+        const struct rlimit few = { (rlim_t)first_free + step, before.rlim_max };
+        (void)snprintf(id, sizeof(id), "half-%u", step);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+        enum osa_code code = cgroup_process_new(s, id, &(struct resources){ 0 }, NULL, &cg, &err);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        if (code != OSA_OK) {
+            refused++;
+            (void)snprintf(id, sizeof(id), "whole-%u", step);
+            cg = new_process(f, s, id, (struct resources){ 0 });
+        }
+        assert_true(stands_in(f, cg, id, &pid));
+        assert_int_equal(cgroup_set_limits(cg, &(struct resources){ .pids_max = 9 }, &err), OSA_OK);
+        end_it(f, cg, pid);
+    }
+    assert_true(refused > 0);
+    cgroup_free(s);
+}
+
 static unsigned count_dirs(int dir)
 {
     unsigned count = 0;
@@ -1041,6 +1076,7 @@ int main(void)
         TEST(without_cgroups_it_says_so),
         TEST(a_clean_one_is_used_again_as_if_new),
         TEST(what_left_something_is_not_used_again),
+        TEST(a_half_made_one_is_not_used),
         TEST(few_are_kept),
         TEST(many_are_cheap),
     };
