@@ -267,7 +267,7 @@ static void test_rapid_reset(void **state)
     uint32_t stream = 1;
     int sent = 0;
     bool closed = false;
-    for (; sent < 40 * BATCH && !closed; sent += BATCH) {
+    for (; sent < 100 * BATCH && !closed; sent += BATCH) {
         for (size_t i = 0; i < BATCH; i++, stream += 2) {
             char *at = frames + i * FRAME;
             const char id[] = { (char)(stream >> 24), (char)(stream >> 16), (char)(stream >> 8),
