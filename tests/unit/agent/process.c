@@ -460,9 +460,10 @@ static void test_output_is_held_for_the_first_follower(void **state)
     assert_false(process->held); /* the first has been here */
     (void)kill_and_wait(f, process, 0);
 
-    process = spawn_holding(f, 30 * OSA_NS_PER_MS);
+    process = spawn_holding(f, 500 * OSA_NS_PER_MS);
     assert_true(process->held);
-    turn(f, 60);
+    for (unsigned i = 0; i < 3000 && process->held; i++)
+        turn(f, 20);
     assert_false(process->held);
     process = spawn_holding(f, 3600 * OSA_NS_PER_SEC);
     (void)kill_and_wait(f, process, 0);
