@@ -44,6 +44,16 @@ OSA_MUST_CHECK enum osa_code osa_pipe(int ret_fds[2], struct osa_error *err);
 OSA_MUST_CHECK enum osa_code osa_read_file(int dirfd, const char *path, size_t max_bytes,
                                            char **ret_data, size_t *ret_len, struct osa_error *err);
 
+/**
+ * osa_read_file_in() - As osa_read_file(), of a root that is not trusted
+ * @root: a directory; @path: absolute or not, in it. Links lead no further than @root, the last part may
+ *        not be one, and what is no regular file is not opened: openat2(2), RESOLVE_IN_ROOT
+ * Return: OSA_OK; NOT_FOUND; FAILED_PRECONDITION: no regular file; RESOURCE_EXHAUSTED; INTERNAL. Linux.
+ */
+OSA_MUST_CHECK enum osa_code osa_read_file_in(const char *root, const char *path, size_t max_bytes,
+                                              char **ret_data, size_t *ret_len,
+                                              struct osa_error *err);
+
 /** osa_write_all() - write(2) until everything is out; retries EINTR. Return: 0 or -errno */
 int osa_write_all(int fd, const void *data, size_t len);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A box from one state to the next. What is wanted is on disk before it is done; see driver.h. */
 #include "base/log.h"
+#include "base/utf8.h"
 #include "driver/driver.h"
 
 #include <signal.h>
@@ -62,14 +63,22 @@ static void set_failure(struct box *box, const char *reason, const char *message
 {
     (void)snprintf(box->record.failed_reason, sizeof(box->record.failed_reason), "%s", reason);
     (void)snprintf(box->record.failed_message, sizeof(box->record.failed_message), "%s", message);
+    /* It becomes a string of protobuf's, and what cut it may have cut a character. */
+    for (char *at = box->record.failed_message; *at != '\0';) {
+        size_t len = osa_utf8_length(at, strlen(at));
+        if (len == 0)
+            *at = '?';
+        at += OSA_MAX(len, (size_t)1);
+    }
 }
 
 void box_fail(struct box *box, const char *reason, const char *message)
 {
-    const struct watch_event event = { "Warning", reason, message, NULL, NULL, NULL };
+    set_failure(box, reason, message);
+    const struct watch_event event = { "Warning", reason, box->record.failed_message,
+                                       NULL,      NULL,   NULL };
     osa_log(OSA_LOG_WARN, "driver", "sandbox failed", OSA_S("sandbox", box->id),
             OSA_S("reason", reason), OSA_S("error", message));
-    set_failure(box, reason, message);
     box->state = BOX_FAILED;
     save_or_log(box);
     watch_event(box, &event);
@@ -174,7 +183,7 @@ static void on_launch(struct driver_work *work)
     struct box *box = OSA_CONTAINER_OF(work, struct box, launch);
     struct osa_error err = { 0 };
     if (box->state != BOX_STARTING || box->record.wanted != WANTED_RUN) {
-        if (box->link.state == AGENT_NONE)
+        if (box->link.state == AGENT_NONE && box->state != BOX_GONE)
             proceed(box);
         return;
     }

@@ -159,8 +159,8 @@ static enum osa_code fill(const struct json_t *document, struct osa_arena *arena
     const char *workdir = io_json_text(config, "WorkingDir");
     size_t count = io_json_count(env);
     if (os != NULL && strcmp(os, "linux") != 0)
-        return osa_fail(err, OSA_FAILED_PRECONDITION, 0, "the image is for %.32s, not for linux",
-                        os);
+        return osa_fail(err, OSA_FAILED_PRECONDITION, 0, "the image is for %s, not for linux",
+                        is_plain(os, 32) ? os : "another system");
     if ((user != NULL && !is_plain(user, 256)) ||
         (workdir != NULL && workdir[0] != '\0' &&
          (!is_plain(workdir, PATH_MAX - 1) || workdir[0] != '/')))

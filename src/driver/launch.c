@@ -70,10 +70,12 @@ static const char *main_spec(struct osa_arena *arena, const struct driver_spec *
 }
 
 /* The owner's variable of that name is meant, where there is one. */
+/* Of two with one name the later holds; the owner's hold against the image's. */
 static void add_image_variable(struct osa_json *json, const struct driver_spec *spec,
-                               const char *pair)
+                               const char *const *pairs, size_t count)
 {
     char key[256];
+    const char *pair = pairs[0];
     size_t len = strcspn(pair, "=");
     if (len >= sizeof(key))
         return; /* no owner could name it */
@@ -81,6 +83,10 @@ static void add_image_variable(struct osa_json *json, const struct driver_spec *
     key[len] = '\0';
     for (size_t i = 0; i < spec->env_count; i++) {
         if (strcmp(spec->env[i].key, key) == 0)
+            return;
+    }
+    for (size_t i = 1; i < count; i++) {
+        if (strncmp(pairs[i], key, len) == 0 && pairs[i][len] == '=')
             return;
     }
     osa_json_key(json, key);
@@ -96,7 +102,7 @@ static const char *user_environment(struct osa_arena *arena, const struct box *b
     osa_json_init(&json, &text, /* pretty= */ false);
     osa_json_open(&json, '{');
     for (size_t i = 0; i < box->image.env_count; i++)
-        add_image_variable(&json, spec, box->image.env[i]);
+        add_image_variable(&json, spec, box->image.env + i, box->image.env_count - i);
     for (size_t i = 0; i < spec->env_count; i++) {
         osa_json_key(&json, spec->env[i].key);
         osa_json_text(&json, spec->env[i].value);
@@ -178,9 +184,12 @@ static void add_identity(struct list *envp, const struct box *box)
         add(envp, osa_arena_printf(envp->arena, "OPENSHELL_SANDBOX_GID=%u", box->driver->gid));
         return;
     }
-    size_t len = strcspn(user, ":");
-    if ((len == 4 && strncmp(user, "root", 4) == 0) || (len > 0 && strspn(user, "0") == len))
-        user = "";
+    for (const char *part = user; part != NULL && *user != '\0'; part = strchr(part, ':')) {
+        part += *part == ':';
+        size_t len = strcspn(part, ":");
+        if ((len == 4 && strncmp(part, "root", 4) == 0) || (len > 0 && strspn(part, "0") == len))
+            user = ""; /* a user or group that is root is nobody's here */
+    }
     add_variable(envp, "OPENSHELL_OCI_IMAGE_USER", user);
 }
 

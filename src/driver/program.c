@@ -96,8 +96,11 @@ static void kill_for(struct helper_program *program, enum osa_code code, const c
 static bool is_full(const struct helper_limits *limits)
 {
     struct statvfs fs;
-    return statvfs(limits->disk, &fs) == 0 &&
-           (uint64_t)fs.f_bavail * fs.f_frsize < limits->disk_free_bytes;
+    if (statvfs(limits->disk, &fs) < 0)
+        return false;
+    /* Small files use up inodes long before blocks; a file system without a number of them says 0. */
+    return (uint64_t)fs.f_bavail * fs.f_frsize < limits->disk_free_bytes ||
+           (fs.f_files != 0 && fs.f_favail < fs.f_files / 20);
 }
 
 static void on_timer(struct osa_timer *timer)

@@ -26,13 +26,12 @@ static const char *or_empty(const char *text)
 /* A row of /etc/passwd begins with the name and a colon: passwd(5). */
 static bool image_has_user(const char *root, const char *name)
 {
-    char path[PATH_MAX];
     OSA_AUTO(osa_free) char *text = NULL;
     size_t len = 0;
     size_t name_len = strlen(name);
     struct osa_error ignored;
-    (void)snprintf(path, sizeof(path), "%s/etc/passwd", or_empty(root));
-    if (osa_read_file(AT_FDCWD, path, PASSWD_BYTES, &text, &len, &ignored) != OSA_OK)
+    if (osa_read_file_in(root != NULL && root[0] != '\0' ? root : "/", "etc/passwd", PASSWD_BYTES,
+                         &text, &len, &ignored) != OSA_OK)
         return false;
     for (const char *row = text; row != NULL; row = strchr(row, '\n')) {
         row += *row == '\n';

@@ -42,7 +42,8 @@ static void connect_now(struct session *session);
 
 static void send_message(struct session *session, GATEWAY(SupervisorMessage) * message)
 {
-    if (session->call != NULL)
+    if (session != NULL &&
+        session->call != NULL) /* a relay may be answered after the session's end */
         (void)rpc_client_send(session->call, &message->base);
 }
 

@@ -126,24 +126,24 @@ static enum osa_code own_policy(const struct gateway *gateway, const struct poli
 {
     static const char *const files[] = { "/etc/openshell/policy.yaml",
                                          "/etc/navigator/policy.yaml" };
-    const char *root = gateway->config->root != NULL ? gateway->config->root : "";
+    const char *given = gateway->config->root;
+    const char *root = given != NULL && given[0] != '\0' ? given : "/";
     bool own_files = gateway->config->runtime == RUNTIME_KIND_PROCESS;
     for (size_t i = 0; i < OSA_ARRAY_LEN(files) && own_files; i++) {
         OSA_AUTO(osa_free) char *text = NULL;
         struct osa_error problem = { 0 };
-        char path[PATH_MAX];
         size_t len = 0;
-        (void)snprintf(path, sizeof(path), "%s%s", root, files[i]);
         enum osa_code code =
-            osa_read_file(AT_FDCWD, path, POLICY_MAX_TEXT_BYTES, &text, &len, &problem);
-        if (code != OSA_OK && problem.sys_errno == ENOENT)
+            osa_read_file_in(root, files[i], POLICY_MAX_TEXT_BYTES, &text, &len, &problem);
+        if (code == OSA_NOT_FOUND)
             continue;
         if (code == OSA_OK)
             code = policy_document_parse_yaml(text, len, files[i], ret, &problem);
         osa_log(code == OSA_OK ? OSA_LOG_INFO : OSA_LOG_WARN, "gateway",
                 code == OSA_OK ? "the image's policy holds"
                                : "the image's policy cannot be used; the built-in one holds",
-                OSA_S("file", path), OSA_S("error", code == OSA_OK ? NULL : problem.text));
+                OSA_S("root", root), OSA_S("file", files[i]),
+                OSA_S("error", code == OSA_OK ? NULL : problem.text));
         return code == OSA_OK ? OSA_OK : policy_document_default(ret, err);
     }
     osa_log(OSA_LOG_INFO, "gateway", "the gateway has no policy; the built-in one holds",
