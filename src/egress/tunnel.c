@@ -196,6 +196,7 @@ static int close_websocket(struct conn *conn)
     osa_buf_reset(&conn->client.in);
     (void)osa_buf_add(&conn->client.out, policy_violation, sizeof(policy_violation));
     conn->state = CONN_REPLY;
+    conn_arm(conn, conn->gate->config.limits.head_ns);
     return 0;
 }
 
@@ -208,6 +209,10 @@ static int move_watched(struct conn *conn)
     ssize_t n = in->len == 0 && !conn->up_ended ? stream_fill(&conn->client) : 0;
     if (n < 0 && n != -EAGAIN)
         return (int)n;
+    if (n == -EAGAIN && in->len == 0) { /* no second read here: nobody would look at it */
+        ssize_t sent = stream_flush(&conn->server);
+        return sent == -EAGAIN ? 0 : sent < 0 ? (int)sent : sent > 0;
+    }
     if (in->len > 0 && !conn->watched &&
         !frames_allow(conn->frames, (const uint8_t *)(const void *)in->data, in->len))
         return close_websocket(conn);
