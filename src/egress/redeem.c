@@ -172,7 +172,7 @@ static enum judged redeem(struct redemption *r, const struct policy_endpoint *en
     call->rewrite = r->active && endpoint != NULL && endpoint->request_body_credential_rewrite &&
                     endpoint->protocol == POLICY_PROTOCOL_REST &&
                     kind_of(&call->head) != BODY_OTHER;
-    call->guarded = r->active && !call->rewrite &&
+    call->guarded = provider_env_active(call->conn->gate->config.providers) && !call->rewrite &&
                     !(endpoint != NULL && endpoint->allow_uninspected_credentials);
     if (call->rewrite && call->more && !call->held) {
         call->hold = BODY_MAX_BYTES;
@@ -205,8 +205,8 @@ static enum osa_code find_nothing(struct policy_credentials *self,
 }
 
 /*
- * The path that bindings are held against. One that cannot be made canonical ("*") is what it is;
- * what rules do not look at goes on as it came, so this is for the bindings alone.
+ * The path that bindings are held against. What rules do not look at goes on as it came: unless
+ * that is canonical, the server may read another path in it, and only bindings without one fit.
  */
 static struct policy_text bound_path(struct call *call)
 {
@@ -216,7 +216,11 @@ static struct policy_text bound_path(struct call *call)
         return call->shown.path;
     char *room = osa_arena_alloc(&call->memory, POLICY_TARGET_ROOM);
     if (policy_target_parse(call->path.at, call->path.len, room, &target, &err) != OSA_OK)
-        return (struct policy_text){ call->path.at, call->path.len };
+        return (struct policy_text){ "", 0 };
+    const char *query = memchr(call->path.at, '?', call->path.len);
+    size_t len = query != NULL ? (size_t)(query - call->path.at) : call->path.len;
+    if (len != target.path.len || memcmp(call->path.at, target.path.data, len) != 0)
+        return (struct policy_text){ "", 0 };
     return target.path;
 }
 
@@ -228,7 +232,9 @@ enum judged call_redeem(struct call *call, const struct policy_endpoint *endpoin
     const struct policy_text sent = { call->path.at, call->path.len };
     if (!call->canonical && policy_placeholder_seen(sent) && !call_make_canonical(call))
         return JUDGED_REFUSED;
-    r.active = provider_env_active(conn->gate->config.providers);
+    /* What is bound to 443 is meant for TLS. */
+    r.active = provider_env_active(conn->gate->config.providers) &&
+               (conn->client.tls != NULL || conn->target.port != 443);
     if (r.active) {
         provider_view_init(&r.view, conn->gate->config.providers, policy_text(conn->target.host),
                            conn->target.port, bound_path(call));
