@@ -7,6 +7,7 @@
 #include "egress/streams.h"
 
 #include "egress/conn.h"
+#include "policy/provider.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@
 #define RESPONSE_HEAD_MAX_BYTES 65536u
 /* Of one sandbox at once: each may hold a head and what its windows let through. */
 #define LANES_MAX 2048u
+/* Interim responses of one request. */
+#define INTERIMS_MAX 16u
 /* Fields of ours beside those of a head. */
 #define FIELDS_MAX (HEAD_MAX_FIELDS + 16)
 
@@ -424,8 +427,16 @@ static size_t on_request_read(void *ctx, void *stream, void *room, size_t len, e
     size_t n = give(&lane->up, &lane->up_trailers, room, len, ret);
     if (n > 0 && !lane->call.held)
         http2_consume(s->near, lane->near, n);
-    if (*ret == HTTP2_READ_TRAILERS)
+    if (*ret != HTTP2_READ_TRAILERS)
+        return n;
+    const struct policy_text trailers = { lane->up_trailers.data, lane->up_trailers.len };
+    if ((lane->call.guarded || lane->call.rewrite) && policy_placeholder_seen(trailers)) {
+        call_record(&lane->call, "credential-unavailable",
+                    "a credential placeholder in a request's trailers");
+        cut(lane);
+    } else {
         send_trailers(s->far, lane->far, &lane->up_trailers);
+    }
     return n;
 }
 
@@ -493,7 +504,7 @@ static void on_response_head(void *ctx, void *stream, bool end)
     else if (lane->final)
         ok = http2_respond(s->near, lane->near, fields, count, !end);
     else
-        ok = http2_interim(s->near, lane->near, fields, count);
+        ok = lane->interims++ < INTERIMS_MAX && http2_interim(s->near, lane->near, fields, count);
     osa_buf_reset(&lane->fields);
     if (!ok)
         cut(lane);

@@ -112,7 +112,9 @@ static int move_server(struct conn *conn)
     struct streams *s = conn->streams;
     if (s->far == NULL)
         return 0;
-    int in = conn->server.out.len < STREAM_ROOM ? take_in(&conn->server, s->far) : 0;
+    /* What is answered to either side has to have room: the client's holds interim responses. */
+    bool room = conn->server.out.len < STREAM_ROOM && conn->client.out.len < STREAM_ROOM;
+    int in = room ? take_in(&conn->server, s->far) : 0;
     int out = in < 0 ? in : give_out(&conn->server, s->far);
     if (in < 0 || out < 0) {
         server_lost(conn);
@@ -167,7 +169,7 @@ void streams_want(const struct conn *conn, unsigned *ret_client, unsigned *ret_s
         *ret_client |= OSA_WRITE;
     if (!stream_is_open(&conn->server))
         return;
-    if (conn->server.out.len < STREAM_ROOM)
+    if (conn->server.out.len < STREAM_ROOM && conn->client.out.len < STREAM_ROOM)
         *ret_server |= OSA_READ;
     if (stream_waits(&conn->server))
         *ret_server |= OSA_WRITE;

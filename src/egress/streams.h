@@ -47,6 +47,7 @@ struct lane {
     bool own;
     bool final;
     unsigned status;
+    unsigned interims;
     struct flow up;
     struct flow down;
     struct osa_buf fields;
