@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/peer.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -60,7 +61,7 @@ static void accept_some(struct gate *gate, int listener, bool redirected)
             pause_accepting(gate); /* until a connection ends */
             return;
         }
-        int fd = accept(listener, NULL, NULL);
+        int fd = osa_accept(listener);
         if (fd >= 0) {
             conn_new(gate, fd, redirected, /* ends= */ NULL);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
