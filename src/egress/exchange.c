@@ -98,6 +98,9 @@ bool exchange_begin(struct conn *conn, size_t len, const struct head *head)
     if (!copied ||
         head_parse(e->call.bytes.data, len, /* response= */ false, &e->call.head) != NULL)
         return refuse_head(e, 400, "bad_request", "a malformed head");
+    /* RFC 9110, 9.3.6: a CONNECT has no body, whatever it says; servers differ on what comes behind it. */
+    if (span_is(e->call.head.method, "CONNECT"))
+        return refuse_head(e, 400, "bad_request", "a CONNECT in a tunnel");
     if (framed == HTTP1_BAD || e->framing.chunked != e->call.head.chunked ||
         (e->call.head.has_length && e->framing.length != e->call.head.length))
         return refuse_head(e, 400, "bad_request", "a framing in doubt");
@@ -172,6 +175,7 @@ static void write_request_head(struct conn *conn)
         add_upgrade(out, &e->call.head);
     (void)osa_buf_add(out, "\r\n", 2);
     if (e->call.held) {
+        out->max = OSA_MAX(out->max, out->len + e->call.body.len); /* its bound is the endpoint's */
         (void)osa_buf_add(out, e->call.body.data, e->call.body.len);
         osa_buf_done(&e->call.body);
     }
@@ -184,6 +188,11 @@ void exchange_connected(struct conn *conn)
     conn_arm(conn, conn->gate->config.limits.idle_ns);
     osa_buf_reset(&conn->server.in);
     write_request_head(conn);
+    if (conn->server.out.failed) { /* a part of a request would make the next one its rest */
+        osa_buf_reset(&conn->server.out);
+        conn_reply(conn, 500, "request_too_large", "the request has no room in the proxy", NULL);
+        return;
+    }
     call_record(&e->call, NULL, e->call.audit);
 }
 

@@ -121,13 +121,21 @@ ssize_t stream_flush(struct stream *s)
 {
     if (s->tls == NULL)
         return flush_buffer(s, &s->out);
-    if (s->out.len > 0 && s->wire.len < STREAM_ROOM && tls_ready(s->tls)) {
-        bool ok = tls_write(s->tls, s->out.data, s->out.len) && tls_send(s->tls, &s->wire);
-        osa_buf_reset(&s->out);
-        if (!ok)
-            return -EPROTO;
+    ssize_t total = 0;
+    for (;;) { /* in parts, for what is sealed has a bound of its own */
+        if (s->out.len > 0 && s->wire.len < STREAM_ROOM && tls_ready(s->tls)) {
+            size_t part = OSA_MIN(s->out.len, (size_t)STREAM_ROOM);
+            if (!tls_write(s->tls, s->out.data, part) || !tls_send(s->tls, &s->wire))
+                return -EPROTO;
+            osa_buf_consume(&s->out, part);
+        }
+        ssize_t n = flush_buffer(s, &s->wire);
+        if (n < 0)
+            return n == -EAGAIN && total > 0 ? total : n;
+        total += n;
+        if (n == 0 || s->out.len == 0)
+            return total;
     }
-    return flush_buffer(s, &s->wire);
 }
 
 void stream_end(struct stream *s)

@@ -689,6 +689,25 @@ static void test_no_authority(void **state)
     rig.authority = saved;
 }
 
+/* A CONNECT has no body for us and may have one for the server, which would take the next head for it. */
+static void test_connect_in_a_tunnel(void **state)
+{
+    (void)state;
+    char text[256];
+    int far;
+    publish_endpoint("protocol: rest, access: full");
+    int fd = tunnel(&far);
+    (void)snprintf(text, sizeof(text),
+                   "CONNECT /a HTTP/1.1\r\nHost: %s:%u\r\nContent-Length: 9\r\n\r\nunchecked",
+                   rig.ip, rig.port);
+    say_text(fd, text);
+    expect_refusal(fd, "400 Bad Request", "bad_request", "http-parser");
+    hear_end(far);
+    assert_string_equal(heard, "");
+    osa_close_fd(&far);
+    osa_close_fd(&fd);
+}
+
 /* ---- bounds and changes ---- */
 
 static void test_policy_change(void **state)
@@ -748,14 +767,30 @@ int main(void)
     }
 #define CASE(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
     static const struct CMUnitTest tests[] = {
-        CASE(test_tunnel),       CASE(test_tunnel_volume), CASE(test_tls_name),
-        CASE(test_refusals),     CASE(test_guard),         CASE(test_smuggling),
-        CASE(test_forward),      CASE(test_bodies),        CASE(test_broken_body),
-        CASE(test_upgrade),      CASE(test_unreachable),   CASE(test_policy_change),
-        CASE(test_bounds),       CASE(test_rest),          CASE(test_audit),
-        CASE(test_json_rpc),     CASE(test_graphql),       CASE(test_websocket),
-        CASE(test_inside_plain), CASE(test_inside_tls),    CASE(test_untrusted_server),
-        CASE(test_no_authority), CASE(test_policy_local),
+        CASE(test_tunnel),
+        CASE(test_tunnel_volume),
+        CASE(test_tls_name),
+        CASE(test_refusals),
+        CASE(test_guard),
+        CASE(test_smuggling),
+        CASE(test_forward),
+        CASE(test_bodies),
+        CASE(test_broken_body),
+        CASE(test_upgrade),
+        CASE(test_unreachable),
+        CASE(test_policy_change),
+        CASE(test_connect_in_a_tunnel),
+        CASE(test_bounds),
+        CASE(test_rest),
+        CASE(test_audit),
+        CASE(test_json_rpc),
+        CASE(test_graphql),
+        CASE(test_websocket),
+        CASE(test_inside_plain),
+        CASE(test_inside_tls),
+        CASE(test_untrusted_server),
+        CASE(test_no_authority),
+        CASE(test_policy_local),
     };
     return cmocka_run_group_tests_name("egress gate", tests, NULL, NULL);
 }
