@@ -15,6 +15,7 @@
 #include <utlist.h>
 
 /* Anything in any box may connect; who says nothing is not kept. */
+#define RETRY_NS (100 * OSA_NS_PER_MS)
 #define STRANGERS_MAX 64u
 #define PATIENCE_NS (10 * OSA_NS_PER_SEC)
 #define BACKLOG 64
@@ -32,6 +33,7 @@ struct stranger {
 struct channel_hub {
     struct osa_loop *loop;
     struct osa_source listener; /* fd owned */
+    struct osa_timer retry;     /* while there are no descriptors */
     uint16_t port;
     struct channel_guest *awaited;
     struct stranger *strangers;
@@ -106,12 +108,21 @@ static void on_impatient(struct osa_timer *timer)
     stranger_free(OSA_CONTAINER_OF(timer, struct stranger, patience));
 }
 
+static void on_retry(struct osa_timer *timer)
+{
+    osa_source_set(&OSA_CONTAINER_OF(timer, struct channel_hub, retry)->listener, OSA_READ);
+}
+
 static void on_connection(struct osa_source *source, unsigned events)
 {
     struct channel_hub *hub = OSA_CONTAINER_OF(source, struct channel_hub, listener);
     struct osa_error err;
     (void)events;
     OSA_AUTO(osa_close_fd) int fd = osa_accept(source->fd);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+        osa_source_set(source, 0);
+        osa_timer_arm(hub->loop, &hub->retry, osa_deadline_after(RETRY_NS));
+    }
     if (fd < 0 || hub->stranger_count >= STRANGERS_MAX)
         return;
     struct stranger *stranger = calloc(1, sizeof(*stranger));
@@ -152,6 +163,7 @@ enum osa_code channel_hub_open(struct osa_loop *loop, const struct server *serve
         return osa_fail_errno(err, ENOMEM, "the channel of boxes");
     hub->loop = loop;
     hub->listener = (struct osa_source){ .fd = -1, .ready = on_connection };
+    hub->retry.fire = on_retry;
     enum osa_code code = listen_there(hub, server, err);
     if (code != OSA_OK) {
         channel_hub_close(hub);
@@ -167,6 +179,7 @@ void channel_hub_close(struct channel_hub *hub)
         return;
     while (hub->strangers != NULL)
         stranger_free(hub->strangers);
+    osa_timer_disarm(&hub->retry);
     osa_source_remove(&hub->listener);
     osa_close_fd(&hub->listener.fd);
     free(hub);

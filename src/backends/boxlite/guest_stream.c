@@ -10,6 +10,8 @@
 
 #include <stdio.h>
 
+/* Twice what a helper of ours holds; one that is not ours is not believed. */
+#define STREAMS_MAX 4096u
 #define REQUEST_MAX ((size_t)16 << 10)
 #define IDENTIFY_MAX ((size_t)128 << 10)
 
@@ -113,6 +115,10 @@ void guest_visit(struct helper *helper, const struct link_frame *frame)
     guest_read_visit(&reader, &visit);
     if (frame->key < GUEST_VISIT_KEYS || conduits_knows(&helper->conduits, frame->key))
         return;
+    if (conduits_count(&helper->conduits) >= STREAMS_MAX) {
+        helper_fail(helper, OSA_ABORTED, "the helper in the box opens more streams than it may");
+        return;
+    }
     if (reader.failed || helper->door_port == 0 || events->visitor == NULL ||
         osa_stream_pair(pair, &err) != OSA_OK) {
         conduit_refuse(&helper->conduits, frame->key);

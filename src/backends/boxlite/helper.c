@@ -15,6 +15,8 @@
 #include <string.h>
 
 #define MESSAGE_MAX ((size_t)1 << 20)
+/* The link bounds what is under way, and a helper can have it sent again and again. */
+#define OUT_MAX ((size_t)64 << 20)
 #define QUEUE_MAX ((size_t)512 << 10)
 #define CHUNK_BYTES ((size_t)64 << 10)
 #define SAID_MAX ((size_t)64 << 10)
@@ -75,7 +77,7 @@ static void fail_with(struct helper *helper, const struct osa_error *err)
         box_on_helper_failed(helper->box, err, /* speaks= */ state == HELPER_CREATING);
 }
 
-static void fail(struct helper *helper, enum osa_code code, const char *why)
+void helper_fail(struct helper *helper, enum osa_code code, const char *why)
 {
     struct osa_error err = { 0 };
     (void)osa_fail(&err, code, 0, "%s", why);
@@ -132,11 +134,11 @@ static void take_hello(struct helper *helper, const struct link_frame *frame)
     uint64_t capabilities = codec_read_u64(&reader);
     const char *reason = codec_read_text(&reader);
     if (reader.failed || protocol != GUEST_PROTOCOL || strcmp(version, OSA_VERSION) != 0) {
-        fail(helper, OSA_INTERNAL, "the helper is of another build");
+        helper_fail(helper, OSA_INTERNAL, "the helper is of another build");
         return;
     }
     if (reason[0] != '\0') {
-        fail(helper, OSA_FAILED_PRECONDITION, reason);
+        helper_fail(helper, OSA_FAILED_PRECONDITION, reason);
         return;
     }
     helper->state = HELPER_CREATING;
@@ -167,7 +169,7 @@ static void take_created(struct helper *helper, const struct link_frame *frame)
     uint64_t port = codec_read_u64(&reader);
     const char *host = codec_read_text(&reader);
     if (reader.failed || port > UINT16_MAX || strlen(host) >= sizeof(helper->door_host)) {
-        fail(helper, OSA_INTERNAL, "the helper's answer makes no sense");
+        helper_fail(helper, OSA_INTERNAL, "the helper's answer makes no sense");
         return;
     }
     helper->door_port = (uint16_t)port;
@@ -215,7 +217,7 @@ static void on_frame(struct link *link, const struct link_frame *frame)
         guest_visit(helper, frame);
         break;
     case GUEST_LOST:
-        fail(helper, OSA_ABORTED, codec_read_text(&reader));
+        helper_fail(helper, OSA_ABORTED, codec_read_text(&reader));
         break;
     case GUEST_DENIED:
         take_denied(helper, frame);
@@ -256,7 +258,7 @@ static void on_text(struct link *link, const char *text, size_t len)
         return;
     }
     if (!osa_buf_add(&helper->out, text, len))
-        abort(); /* without memory; the link bounds what is under way */
+        helper_fail(helper, OSA_ABORTED, "the helper in the box asks for more than it reads");
     push(helper);
 }
 
@@ -302,7 +304,7 @@ static void on_writable(struct websocket_events *events)
 static void take_shell(struct helper *helper, const char *data, size_t len)
 {
     if (!osa_buf_add(&helper->said, data, len)) {
-        fail(helper, OSA_FAILED_PRECONDITION, "the image's shell says too much");
+        helper_fail(helper, OSA_FAILED_PRECONDITION, "the image's shell says too much");
         return;
     }
     const char *question = strstr(helper->said.data, ASK_TEXT);
@@ -330,7 +332,7 @@ static void take_exit(struct helper *helper, const char *data, size_t len)
     (void)snprintf(why, sizeof(why), "the helper in the box has ended with %lld%s%.256s",
                    (long long)code, helper->said.len > 0 ? ": " : "",
                    helper->said.len > 0 ? helper->said.data : "");
-    fail(helper, OSA_ABORTED, why);
+    helper_fail(helper, OSA_ABORTED, why);
 }
 
 static void on_message(struct websocket_events *events, bool text, const void *data, size_t len)
@@ -365,12 +367,13 @@ static void on_closed(struct websocket_events *events, const struct http_reply *
     if (helper->state == HELPER_GONE)
         return;
     if (helper->state < HELPER_CREATING) {
-        fail(helper, OSA_UNAVAILABLE,
-             error->code != OSA_OK ? error->text : "the server closed the helper's connection");
+        helper_fail(helper, OSA_UNAVAILABLE,
+                    error->code != OSA_OK ? error->text
+                                          : "the server closed the helper's connection");
         return;
     }
     if (refused != NULL && refused->status == 404) {
-        fail(helper, OSA_ABORTED, "the server does not know the helper any more");
+        helper_fail(helper, OSA_ABORTED, "the server does not know the helper any more");
         return;
     }
     if (lasted || helper->give_up_ns == 0) {
@@ -378,7 +381,7 @@ static void on_closed(struct websocket_events *events, const struct http_reply *
         helper->retry_delay_ns = FIRST_RETRY_NS;
     }
     if (osa_now_ns() > helper->give_up_ns) {
-        fail(helper, OSA_ABORTED, "the server was not reached for too long");
+        helper_fail(helper, OSA_ABORTED, "the server was not reached for too long");
         return;
     }
     osa_log(OSA_LOG_INFO, "boxlite", "a box's connection broke; made again",
@@ -406,7 +409,7 @@ static void on_timer(struct osa_timer *timer)
     if (helper->state == HELPER_READY || (helper->state == HELPER_CREATING && helper->ws == NULL))
         attach(helper);
     else
-        fail(helper, OSA_DEADLINE_EXCEEDED, "the helper did not begin in time");
+        helper_fail(helper, OSA_DEADLINE_EXCEEDED, "the helper did not begin in time");
 }
 
 /* Against what was lost without anybody noticing. */
@@ -432,7 +435,7 @@ static void on_executed(void *ctx, const struct http_reply *reply, const struct 
         code = osa_fail(&err, OSA_INTERNAL, 0, "bringing the helper in: no execution_id");
     if (code != OSA_OK) {
         io_json_free(body);
-        fail(helper, code, err.text);
+        helper_fail(helper, code, err.text);
         return;
     }
     (void)snprintf(helper->id, sizeof(helper->id), "%s", id);
@@ -479,8 +482,8 @@ struct helper *helper_begin(struct box *box, struct osa_buf *spec)
     link_init(&helper->link);
     conduits_init(&helper->conduits, box->backend->loop, &helper->link);
     osa_buf_init(&helper->said, SAID_MAX);
-    osa_buf_init(&helper->out, SIZE_MAX / 2);
-    osa_buf_init(&helper->tcp_out, SIZE_MAX / 2);
+    osa_buf_init(&helper->out, OUT_MAX);
+    osa_buf_init(&helper->tcp_out, OUT_MAX);
     helper->tcp.fd = -1;
     helper->timer.fire = on_timer;
     helper->poke.fire = on_poke;

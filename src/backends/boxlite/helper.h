@@ -90,6 +90,12 @@ void helper_abandon(struct helper *helper, const struct osa_error *why);
 /** helper_free() - Free an abandoned one, not from inside of its callbacks. NULL is fine */
 void helper_free(struct helper *helper);
 
+/**
+ * helper_fail() - Give the helper up: the box is told that it could not begin, or is lost
+ * Fine inside of the helper's callbacks, for the box frees it later.
+ */
+void helper_fail(struct helper *helper, enum osa_code code, const char *why);
+
 /** helper_send() - A frame whose body is freed */
 void helper_send(struct helper *helper, enum guest_message type, uint64_t key,
                  struct osa_buf *body);

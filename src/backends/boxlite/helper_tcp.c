@@ -61,7 +61,7 @@ static void push(struct helper *helper)
 void helper_tcp_send(struct helper *helper, const char *text, size_t len)
 {
     if (!osa_buf_add(&helper->tcp_out, text, len))
-        abort(); /* without memory; the link bounds what is under way */
+        helper_fail(helper, OSA_ABORTED, "the helper in the box asks for more than it reads");
     push(helper);
 }
 
