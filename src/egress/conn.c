@@ -223,11 +223,14 @@ static bool reply_step(struct conn *conn)
         stream_end(&conn->client);
         conn_arm(conn, LINGER_NS);
     }
-    do {
+    n = 1;
+    for (unsigned i = 0; i < STEP_ROUNDS && n > 0; i++) {
         osa_buf_reset(&conn->client.in);
         n = stream_fill(&conn->client);
-    } while (n > 0);
-    if (n == -EAGAIN)
+    }
+    if (n > 0) /* one that writes on and on has its turn, as others have theirs */
+        osa_timer_arm(conn->gate->config.loop, &conn->again, osa_now_ns());
+    if (n > 0 || n == -EAGAIN)
         return true;
     conn_free(conn);
     return false;

@@ -18,6 +18,8 @@ struct conn;
 /* Of the proxy in both families, and of redirected TCP. */
 #define GATE_LISTENERS 3u
 #define GATE_REDIRECTED 2u
+/* Moves of one connection before all others have their turn. */
+#define STEP_ROUNDS 16u
 
 /*
  * state     what happens                                    left by

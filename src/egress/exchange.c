@@ -521,7 +521,7 @@ static int finish(struct conn *conn)
 
 bool exchange_step(struct conn *conn)
 {
-    for (;;) {
+    for (unsigned i = 0; i < STEP_ROUNDS; i++) {
         int request = pass_request(conn);
         int response = request < 0 ? request : pass_response(conn);
         int flushed = response < 0 ? response : flush(conn);
@@ -532,6 +532,8 @@ bool exchange_step(struct conn *conn)
             return true;
         conn_arm(conn, conn->gate->config.limits.idle_ns);
     }
+    osa_timer_arm(conn->gate->config.loop, &conn->again, osa_now_ns()); /* others have their turn */
+    return true;
 }
 
 void exchange_want(const struct conn *conn, unsigned *ret_client, unsigned *ret_server)

@@ -11,7 +11,6 @@
 #include <utlist.h>
 
 /* Rounds of one connection before the loop's others get their turn. */
-#define ROUNDS 16u
 
 void streams_begin(struct conn *conn)
 {
@@ -138,7 +137,7 @@ bool streams_step(struct conn *conn)
 {
     struct streams *s = conn->streams;
     bool any = false;
-    for (unsigned i = 0; i < ROUNDS; i++) {
+    for (unsigned i = 0; i < STEP_ROUNDS; i++) {
         int client = move_client(conn);
         if (client < 0 && (conn->client.eof || conn->client.out.len == 0)) {
             conn_free(conn);
@@ -152,7 +151,7 @@ bool streams_step(struct conn *conn)
         if (client == 0 && server == 0)
             break;
         any = true;
-        if (i + 1 == ROUNDS)
+        if (i + 1 == STEP_ROUNDS)
             osa_timer_arm(conn->gate->config.loop, &conn->again, osa_now_ns());
     }
     if (any)

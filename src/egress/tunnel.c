@@ -15,7 +15,6 @@
 #include <sys/socket.h>
 
 /* Rounds of one tunnel before the loop's others get their turn. */
-#define ROUNDS 16u
 
 void tunnel_begin(struct conn *conn)
 {
@@ -288,7 +287,7 @@ static int read_first(struct conn *conn)
 bool tunnel_step(struct conn *conn)
 {
     bool any = false;
-    for (unsigned i = 0; i < ROUNDS; i++) {
+    for (unsigned i = 0; i < STEP_ROUNDS; i++) {
         int up;
         if (conn->state == CONN_SNIFF) {
             up = read_first(conn);
