@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-/* Rounds of one connection before the loop's others get their turn. */
-
 void streams_begin(struct conn *conn)
 {
     struct streams *s = calloc(1, sizeof(*s));

@@ -14,8 +14,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Rounds of one tunnel before the loop's others get their turn. */
-
 void tunnel_begin(struct conn *conn)
 {
     static const char established[] = "HTTP/1.1 200 Connection Established\r\n\r\n";
