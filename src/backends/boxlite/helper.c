@@ -258,7 +258,7 @@ static void on_text(struct link *link, const char *text, size_t len)
         return;
     }
     if (!osa_buf_add(&helper->out, text, len))
-        helper_fail(helper, OSA_ABORTED, "the helper in the box asks for more than it reads");
+        abort(); /* failing from in here would free streams that are in use */
     push(helper);
 }
 
