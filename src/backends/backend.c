@@ -43,6 +43,17 @@ const char *backend_capability_name(uint32_t bit)
     return NULL;
 }
 
+bool user_is_root(const char *user)
+{
+    for (const char *part = user; part != NULL; part = strchr(part, ':')) {
+        part += *part == ':';
+        size_t len = strcspn(part, ":");
+        if ((len == 4 && strncmp(part, "root", len) == 0) || (len > 0 && strspn(part, "0") == len))
+            return true;
+    }
+    return false;
+}
+
 const char *runtime_kind_name(enum runtime_kind kind)
 {
     return (unsigned)kind < RUNTIME_KIND_COUNT ? kind_names[kind] : "unknown";

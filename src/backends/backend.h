@@ -498,6 +498,9 @@ void backend_no_owner(struct backend_sandbox *s, const struct door_visit *visit,
 /** backend_capability_name() - "any_signal" for BACKEND_CAP_ANY_SIGNAL; @bit is one bit. Return: a constant, NULL when unknown */
 const char *backend_capability_name(uint32_t bit);
 
+/** user_is_root() - Is a part of "USER[:GROUP]" root, by name or by number? "" is not */
+bool user_is_root(const char *user);
+
 /** runtime_kind_name() - "process", "boxlite"; "default" for RUNTIME_KIND_DEFAULT. Return: a constant */
 const char *runtime_kind_name(enum runtime_kind kind);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/fd.h"
 
+#include "base/buf.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -120,6 +122,24 @@ enum osa_code osa_read_file(int dirfd, const char *path, size_t max_bytes, char 
         *ret_len = len;
     *ret_data = OSA_TAKE(data);
     return OSA_OK;
+}
+
+ssize_t osa_send_buf(int fd, struct osa_buf *buf)
+{
+    size_t done = 0;
+    int broken = 0;
+    while (done < buf->len) {
+        ssize_t put = send(fd, buf->data + done, buf->len - done, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0) {
+            broken = errno == EWOULDBLOCK ? EAGAIN : errno;
+            break;
+        }
+        done += (size_t)put;
+    }
+    osa_buf_consume(buf, done);
+    return broken == 0 || (broken == EAGAIN && done > 0) ? (ssize_t)done : -broken;
 }
 
 int osa_write_all(int fd, const void *data, size_t len)

@@ -54,6 +54,15 @@ OSA_MUST_CHECK enum osa_code osa_read_file_in(const char *root, const char *path
                                               char **ret_data, size_t *ret_len,
                                               struct osa_error *err);
 
+struct osa_buf;
+
+/**
+ * osa_send_buf() - Send what @buf holds as far as the socket takes it at once, and take that out
+ * Return: bytes sent; -EAGAIN when none could be; -errno when the connection is broken, however much went
+ * before. Source: send(2), without SIGPIPE
+ */
+ssize_t osa_send_buf(int fd, struct osa_buf *buf);
+
 /** osa_write_all() - write(2) until everything is out; retries EINTR. Return: 0 or -errno */
 int osa_write_all(int fd, const void *data, size_t len);
 

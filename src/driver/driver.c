@@ -288,7 +288,7 @@ enum osa_code driver_create(struct driver *driver, const COMPUTE(DriverSandbox) 
     /* The image is the configuration's, or lies in the spec: both outlive the box. */
     struct box *box = box_new(driver, spec->id, &record, spec);
     osa_log(OSA_LOG_INFO, "driver", "sandbox created", OSA_S("sandbox", box->id),
-            OSA_S("name", spec->name), OSA_S("runtime", runtime_kind_name(placement.kind)),
+            OSA_S("name", spec->name), OSA_S("runtime", spec_runtime_name(placement.kind)),
             OSA_S("by", placement.why));
     box_launch(box);
     watch_changed(box);

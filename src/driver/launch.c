@@ -168,7 +168,7 @@ static void fill_argv(struct list *argv, const struct box *box, const char *stat
     add_flag(argv, "--listen", osa_arena_printf(argv->arena, "unix:%s", box->link.socket));
     add_flag(argv, "--run-file", box->link.run_file);
     add_flag(argv, "--state-dir", state_dir);
-    add_flag(argv, "--runtime", runtime_kind_name(box->record.runtime));
+    add_flag(argv, "--runtime", spec_runtime_name(box->record.runtime));
     add_root(argv, box);
     add_limits(argv, &spec->limits);
     add_flag(argv, "--seccomp-profile", spec->seccomp_profile);
@@ -178,19 +178,13 @@ static void fill_argv(struct list *argv, const struct box *box, const char *stat
 /* An image says who runs in it, unless that is root; on the host's root the driver does. */
 static void add_identity(struct list *envp, const struct box *box)
 {
-    const char *user = box->image.user;
     if (!box_has_image(box) || box->record.runtime != RUNTIME_KIND_PROCESS || geteuid() != 0) {
         add(envp, osa_arena_printf(envp->arena, "OPENSHELL_SANDBOX_UID=%u", box->driver->uid));
         add(envp, osa_arena_printf(envp->arena, "OPENSHELL_SANDBOX_GID=%u", box->driver->gid));
         return;
     }
-    for (const char *part = user; part != NULL && *user != '\0'; part = strchr(part, ':')) {
-        part += *part == ':';
-        size_t len = strcspn(part, ":");
-        if ((len == 4 && strncmp(part, "root", 4) == 0) || (len > 0 && strspn(part, "0") == len))
-            user = ""; /* a user or group that is root is nobody's here */
-    }
-    add_variable(envp, "OPENSHELL_OCI_IMAGE_USER", user);
+    add_variable(envp, "OPENSHELL_OCI_IMAGE_USER",
+                 user_is_root(box->image.user) ? "" : box->image.user);
 }
 
 static void fill_environment(struct list *envp, const struct box *box)
@@ -301,7 +295,7 @@ void launch_tell_placement(struct box *box)
 {
     char scheduled[384];
     (void)snprintf(scheduled, sizeof(scheduled), "runtime %s, by %s",
-                   runtime_kind_name(box->record.runtime), box->record.placement);
+                   spec_runtime_name(box->record.runtime), box->record.placement);
     const struct watch_event events[] = {
         { "Normal", "Scheduled", scheduled, "requesting_sandbox", "pulling_image", NULL },
         { "Normal", "ImagePresent",

@@ -149,7 +149,7 @@ static void log_serving(const struct program *program)
         size_t len = strlen(kinds);
         if (host->kinds[kind].available)
             (void)snprintf(kinds + len, sizeof(kinds) - len, "%s%s", len > 0 ? " " : "",
-                           runtime_kind_name(kind));
+                           spec_runtime_name(kind));
     }
     osa_log(OSA_LOG_INFO, "driver", "serving", OSA_S("socket", program->config->socket),
             OSA_S("name", program->config->name), OSA_S("version", OSA_VERSION),

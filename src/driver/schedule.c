@@ -86,7 +86,7 @@ static enum osa_code parse_kinds(char *text, struct rule *rule, struct osa_error
     for (char *word; (word = strsep(&rest, "|")) != NULL;) {
         enum runtime_kind kind;
         word = trim(word);
-        if (!runtime_kind_parse(word, &kind) || kind == RUNTIME_KIND_DEFAULT)
+        if (!spec_runtime_parse(word, &kind) || kind == RUNTIME_KIND_DEFAULT)
             return osa_fail(err, OSA_INVALID_ARGUMENT, 0, "'%.32s' is neither process nor boxlite",
                             word);
         if (rule->kind_count == OSA_ARRAY_LEN(rule->kinds))
@@ -207,7 +207,7 @@ static enum osa_code choose(const struct host_report *host, const enum runtime_k
         }
         size_t len = strlen(reasons);
         (void)snprintf(reasons + len, sizeof(reasons) - len, "%s%s: %s", i > 0 ? "; " : "",
-                       runtime_kind_name(kind),
+                       spec_runtime_name(kind),
                        host->kinds[kind].known ? host->kinds[kind].reason
                                                : "agents of this build do not have it");
     }
@@ -222,7 +222,7 @@ static enum osa_code choose_kind(const struct schedule *schedule, const struct h
     enum runtime_kind kind = spec->runtime;
     if (kind != RUNTIME_KIND_DEFAULT) {
         (void)snprintf(ret->why, sizeof(ret->why), "driver_config.runtime is %s",
-                       runtime_kind_name(kind));
+                       spec_runtime_name(kind));
         return choose(host, &kind, 1, ret, err);
     }
     for (size_t i = 0; i < schedule->count; i++) {
@@ -233,14 +233,14 @@ static enum osa_code choose_kind(const struct schedule *schedule, const struct h
         return choose(host, rule->kinds, rule->kind_count, ret, err);
     }
     if (spec->runtime_class[0] != '\0') {
-        if (!runtime_kind_parse(spec->runtime_class, &kind) || kind == RUNTIME_KIND_DEFAULT)
+        if (!spec_runtime_parse(spec->runtime_class, &kind) || kind == RUNTIME_KIND_DEFAULT)
             return osa_fail(
                 err, OSA_FAILED_PRECONDITION, 0,
                 "runtime_class_name '%.64s' is neither process nor boxlite, and no rule "
                 "of the driver is for it",
                 spec->runtime_class);
         (void)snprintf(ret->why, sizeof(ret->why), "runtime_class_name is %s",
-                       runtime_kind_name(kind));
+                       spec_runtime_name(kind));
         return choose(host, &kind, 1, ret, err);
     }
     bool configured = schedule->config->runtime != RUNTIME_KIND_DEFAULT;

@@ -14,7 +14,7 @@ struct ready {
 
 static struct ready ready_of(const struct box *box, struct osa_arena *arena)
 {
-    const char *kind = runtime_kind_name(box->record.runtime);
+    const char *kind = spec_runtime_name(box->record.runtime);
     switch (box->state) {
     case BOX_STARTING:
         return (struct ready){ "False", "Starting",
@@ -66,7 +66,7 @@ COMPUTE(DriverSandbox) * box_snapshot(const struct box *box, struct osa_arena *a
     status.conditions = conditions;
     status.sandbox_name = (char *)(uintptr_t)box->spec->name;
     status.instance_id = (char *)(uintptr_t)osa_arena_printf(
-        arena, "%s-%llu", runtime_kind_name(box->record.runtime),
+        arena, "%s-%llu", spec_runtime_name(box->record.runtime),
         (unsigned long long)box->record.starts);
     status.deleting = box->record.wanted == WANTED_DELETE;
     sandbox.id = (char *)(uintptr_t)box->id;

@@ -8,30 +8,17 @@
 
 static const char reserved_prefix[] = "OPENSHELL_";
 
-const char *runtime_kind_name(enum runtime_kind kind)
+const char *spec_runtime_name(enum runtime_kind kind)
 {
-    switch (kind) {
-    case RUNTIME_KIND_DEFAULT:
-        return "auto";
-    case RUNTIME_KIND_PROCESS:
-        return "process";
-    case RUNTIME_KIND_BOXLITE:
-        return "boxlite";
-    case RUNTIME_KIND_COUNT:
-        break;
-    }
-    return "?";
+    return kind == RUNTIME_KIND_DEFAULT ? "auto" : runtime_kind_name(kind);
 }
 
-bool runtime_kind_parse(const char *name, enum runtime_kind *ret_kind)
+bool spec_runtime_parse(const char *name, enum runtime_kind *ret_kind)
 {
-    for (enum runtime_kind kind = RUNTIME_KIND_DEFAULT; kind < RUNTIME_KIND_COUNT; kind++) {
-        if (strcmp(name, runtime_kind_name(kind)) == 0) {
-            *ret_kind = kind;
-            return true;
-        }
-    }
-    return false;
+    if (strcmp(name, "auto") != 0)
+        return runtime_kind_parse(name, ret_kind);
+    *ret_kind = RUNTIME_KIND_DEFAULT;
+    return true;
 }
 
 /* Identifiers become names of files, so they hold nothing that could be a path. */

@@ -95,7 +95,7 @@ OSA_MUST_CHECK enum osa_code driver_spec_config(const Google__Protobuf__Struct *
 OSA_MUST_CHECK enum osa_code driver_spec_platform(const Google__Protobuf__Struct *wire,
                                                   struct driver_spec *spec, struct osa_error *err);
 
-/** runtime_kind_name() - "process", "boxlite"; "auto" for RUNTIME_KIND_DEFAULT */
-const char *runtime_kind_name(enum runtime_kind kind);
-/** runtime_kind_parse() - The reverse. Return: false for an unknown name */
-bool runtime_kind_parse(const char *name, enum runtime_kind *ret_kind);
+/** spec_runtime_name() - As runtime_kind_name(), with "auto" for RUNTIME_KIND_DEFAULT */
+const char *spec_runtime_name(enum runtime_kind kind);
+/** spec_runtime_parse() - The reverse. Return: false for an unknown name */
+bool spec_runtime_parse(const char *name, enum runtime_kind *ret_kind);

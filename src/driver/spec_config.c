@@ -72,7 +72,7 @@ static enum osa_code read_runtime(struct driver_spec *spec, const Value *value, 
     const char *text;
     if (get_word(spec, value, field, words, &text, err) != OSA_OK)
         return err->code;
-    (void)runtime_kind_parse(text, &spec->runtime);
+    (void)spec_runtime_parse(text, &spec->runtime);
     return OSA_OK;
 }
 

@@ -52,22 +52,6 @@ bool stream_waits(const struct stream *s)
     return s->out.len > 0 || s->wire.len > 0;
 }
 
-/* As stream_flush(), for one of the buffers. */
-static ssize_t flush_buffer(struct stream *s, struct osa_buf *from)
-{
-    ssize_t total = 0;
-    while (from->len > 0) {
-        ssize_t n = send(s->source.fd, from->data, from->len, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return total > 0 && errno == EAGAIN ? total : -errno;
-        osa_buf_consume(from, (size_t)n);
-        total += n;
-    }
-    return total;
-}
-
 /* Reads the wire. Return: bytes read; 0 at the end; -errno */
 static ssize_t fill_secure(struct stream *s)
 {
@@ -85,7 +69,7 @@ static ssize_t fill_secure(struct stream *s)
         }
         bool ok = tls_receive(s->tls, wire, (size_t)n, &s->in, &s->eof);
         ok = tls_send(s->tls, &s->wire) && ok;
-        (void)flush_buffer(s, &s->wire); /* of the handshake; or an alert */
+        (void)osa_send_buf(s->source.fd, &s->wire); /* of the handshake; or an alert */
         if (!ok)
             return -EPROTO;
         if (s->in.len > before)
@@ -120,7 +104,7 @@ ssize_t stream_fill(struct stream *s)
 ssize_t stream_flush(struct stream *s)
 {
     if (s->tls == NULL)
-        return flush_buffer(s, &s->out);
+        return osa_send_buf(s->source.fd, &s->out);
     ssize_t total = 0;
     for (;;) { /* in parts, for what is sealed has a bound of its own */
         if (s->out.len > 0 && s->wire.len < STREAM_ROOM && tls_ready(s->tls)) {
@@ -129,7 +113,7 @@ ssize_t stream_flush(struct stream *s)
                 return -EPROTO;
             osa_buf_consume(&s->out, part);
         }
-        ssize_t n = flush_buffer(s, &s->wire);
+        ssize_t n = osa_send_buf(s->source.fd, &s->wire);
         if (n < 0)
             return n == -EAGAIN && total > 0 ? total : n;
         total += n;
@@ -143,7 +127,7 @@ void stream_end(struct stream *s)
     if (s->tls != NULL) {
         tls_end(s->tls);
         if (tls_send(s->tls, &s->wire))
-            (void)flush_buffer(s, &s->wire);
+            (void)osa_send_buf(s->source.fd, &s->wire);
     }
     (void)shutdown(s->source.fd, SHUT_WR);
 }

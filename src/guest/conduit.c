@@ -104,23 +104,13 @@ static void passed_on(struct conduit *c, size_t bytes)
 
 static void write_socket(struct conduit *c)
 {
-    size_t done = 0;
-    while (done < c->out.len && !c->deaf) {
-        ssize_t put =
-            send(c->source.fd, c->out.data + done, c->out.len - done, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (put >= 0)
-            done += (size_t)put;
-        else if (errno == EAGAIN)
-            break;
-        else if (errno != EINTR)
-            c->deaf = true;
-    }
+    size_t before = c->out.len;
+    ssize_t sent = c->deaf ? 0 : osa_send_buf(c->source.fd, &c->out);
+    c->deaf |= sent < 0 && sent != -EAGAIN;
     if (c->deaf)
-        done = c->out.len;
-    if (done == 0)
-        return;
-    osa_buf_consume(&c->out, done);
-    passed_on(c, done);
+        osa_buf_consume(&c->out, c->out.len);
+    if (c->out.len < before)
+        passed_on(c, before - c->out.len);
 }
 
 /* ---- both ---- */

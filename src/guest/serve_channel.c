@@ -39,17 +39,7 @@ static void fall_back(struct guest *guest)
 
 static void push(struct guest *guest)
 {
-    size_t done = 0;
-    while (done < guest->tcp_out.len) {
-        ssize_t put = send(guest->tcp.fd, guest->tcp_out.data + done, guest->tcp_out.len - done,
-                           MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0) /* a broken one is told of by its end */
-            break;
-        done += (size_t)put;
-    }
-    osa_buf_consume(&guest->tcp_out, done);
+    (void)osa_send_buf(guest->tcp.fd, &guest->tcp_out); /* a broken one is told of by its end */
     osa_source_set(&guest->tcp, OSA_READ | (guest->tcp_out.len > 0 ? OSA_WRITE : 0u));
 }
 

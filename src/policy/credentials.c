@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Exchanging placeholders, each place with its own encoding. */
+#include "base/base64.h"
 #include "base/json.h"
 #include "policy/placeholder.h"
 #include "policy/query.h"
@@ -289,22 +290,6 @@ static bool decode_base64(struct policy_text text, struct osa_buf *out)
     return true;
 }
 
-static bool encode_base64(struct policy_text text, struct osa_buf *out)
-{
-    for (size_t i = 0; i < text.len; i += 3) {
-        size_t count = OSA_MIN(text.len - i, (size_t)3);
-        uint32_t bits = 0;
-        for (size_t k = 0; k < 3; k++)
-            bits = bits << 8 | (k < count ? (unsigned char)text.data[i + k] : 0u);
-        char digits[4];
-        for (size_t k = 0; k < 4; k++)
-            digits[k] = k <= count ? base64[bits >> (18 - 6 * k) & 63] : '=';
-        if (!osa_buf_add(out, digits, sizeof(digits)))
-            return false;
-    }
-    return true;
-}
-
 static struct policy_text trim(struct policy_text text)
 {
     while (text.len > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
@@ -340,8 +325,7 @@ static bool exchange_basic(const struct exchange *x, struct policy_text token,
     *ret_code = check_result(&inner, 0, exchange(&inner, text));
     if (*ret_code == OSA_OK)
         *ret_code = add(x, "Basic ", 6);
-    if (*ret_code == OSA_OK &&
-        !encode_base64((struct policy_text){ filled.data, filled.len }, x->out))
+    if (*ret_code == OSA_OK && !osa_base64_add(x->out, filled.data, filled.len))
         *ret_code = osa_fail(x->err, OSA_RESOURCE_EXHAUSTED, 0,
                              "the header is too long with its credentials");
     return true;

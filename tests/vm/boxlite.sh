@@ -32,6 +32,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # shellcheck source=tests/vm/fetch.sh
 . "$(dirname "$0")/fetch.sh"
+# shellcheck source=tests/vm/guest.sh
+. "$(dirname "$0")/guest.sh"
 [ -e "$cache/$kernel" ] || fetch_kernel
 [ -e "$cache/busybox" ] || fetch_busybox
 busybox=$cache/busybox/bin/busybox
@@ -119,34 +121,10 @@ EOF
 chmod 755 "$first/init"
 (cd "$first" && find . | cpio --quiet -o -H newc | gzip -1) >"$work/initramfs"
 
-boot() {
-    timeout "$boot_seconds" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 4096 \
-        -nodefaults -display none -no-reboot -serial "file:$work/console" \
-        -drive "file=$work/disk,format=raw,if=virtio,cache=unsafe" -kernel "$image" \
-        -initrd "$work/initramfs" \
-        -append "console=ttyS0 quiet panic=-1 cgroup_no_v1=all mitigations=off" </dev/null || true
-}
-
-boot
-# Of a kernel and its own int3 on emulated CPUs: see run.sh.
-if grep -q 'Oops: int3' "$work/console"; then
-    echo "vm: the guest's kernel fell over its own int3; once more"
-    boot
-fi
-tr -d '\r' <"$work/console" >"$work/log"
-cat "$work/log"
-
-status=0
-for name in "${names[@]}"; do
-    case $(grep -F "vm: $name ended with " "$work/log" | grep -o '[0-9]*$') in
-    0) ;;
-    77) echo "skipped in the guest: $name" ;;
-    *)
-        echo "FAILED in the guest: $name"
-        status=1
-        ;;
-    esac
-done
+run_guest -m 4096 -drive "file=$work/disk,format=raw,if=virtio,cache=unsafe" -kernel "$image" \
+    -initrd "$work/initramfs" \
+    -append "console=ttyS0 quiet panic=-1 cgroup_no_v1=all mitigations=off"
+judge_guest
 # BoxLite gives a machine 30 s to start, and no more, whatever it runs on.
 if [ $status != 0 ] && grep -q 'VM failed to start: timed out' "$work/log"; then
     skip "this machine is too slow, or too busy, to start a microVM in BoxLite's 30 s"

@@ -43,6 +43,8 @@ trap 'rm -rf "$work"' EXIT
 
 # shellcheck source=tests/vm/fetch.sh
 . "$(dirname "$0")/fetch.sh"
+# shellcheck source=tests/vm/guest.sh
+. "$(dirname "$0")/guest.sh"
 
 [ -e "$cache/$kernel" ] || fetch_kernel
 [ -e "$cache/busybox" ] || fetch_busybox
@@ -115,32 +117,8 @@ EOF
 chmod 755 "$root/init" "$root/tests/all"
 (cd "$root" && find . | cpio --quiet -o -H newc | gzip -1) >"$work/initramfs"
 
-boot() {
-    timeout "$boot_seconds" nice qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 1536 \
-        -nodefaults -display none -no-reboot -serial "file:$work/console" \
-        -kernel "$image" -initrd "$work/initramfs" \
-        -append "console=ttyS0 quiet panic=-1 cgroup_no_v1=all $options" </dev/null || true
-}
-
-boot
-# A kernel that changes its own code (int3 first, then the rest) trips over it now and then on emulated CPUs
-# that run at once. That is the emulator's fault, told, and tried once more.
-if grep -q 'Oops: int3' "$work/console"; then
-    echo "vm: the guest's kernel fell over its own int3; once more"
-    boot
-fi
-tr -d '\r' <"$work/console" >"$work/log"
-cat "$work/log"
-
-status=0
-for name in "${names[@]}"; do
-    case $(sed -n "s/^.*vm: $name ended with //p" "$work/log") in
-    0) ;;
-    77) echo "skipped in the guest: $name" ;;
-    *)
-        echo "FAILED in the guest: $name"
-        status=1
-        ;;
-    esac
-done
+renice -n 10 -p $$ >/dev/null
+run_guest -m 1536 -kernel "$image" -initrd "$work/initramfs" \
+    -append "console=ttyS0 quiet panic=-1 cgroup_no_v1=all $options"
+judge_guest
 exit $status

@@ -41,18 +41,6 @@ static bool image_has_user(const char *root, const char *name)
     return false;
 }
 
-/* Is a part of "user:group" root? */
-static bool names_root(const char *user)
-{
-    for (const char *part = user; part != NULL; part = strchr(part, ':')) {
-        part += *part == ':';
-        size_t len = strcspn(part, ":");
-        if ((len == 4 && strncmp(part, "root", len) == 0) || (len > 0 && strspn(part, "0") == len))
-            return true;
-    }
-    return false;
-}
-
 static enum osa_code by_number(struct gateway *gateway, const char *uid, const char *gid,
                                struct osa_error *err)
 {
@@ -80,7 +68,7 @@ enum osa_code workload_user(struct gateway *gateway, const struct policy_documen
         return by_number(gateway, uid, or_empty(config->gid), err);
     if (policy->process.run_as_user[0] != '\0')
         return OSA_OK; /* the policy's, by whoever makes the sandbox */
-    if (names_root(image))
+    if (user_is_root(image))
         return osa_fail(
             err, OSA_INVALID_ARGUMENT, 0,
             "the image's user '%.64s' is root; name another one in the policy: process: "

@@ -65,18 +65,8 @@ static void watch(struct relay *relay)
 /* Return: false when the target takes nothing any more. */
 static bool push(struct relay *relay)
 {
-    struct osa_buf *pending = &relay->pending;
-    while (pending->len > 0) {
-        ssize_t sent = send(relay->source.fd, pending->data, pending->len, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-            return true;
-        if (sent < 0)
-            return false;
-        osa_buf_consume(pending, (size_t)sent);
-    }
-    return true;
+    ssize_t sent = osa_send_buf(relay->source.fd, &relay->pending);
+    return sent >= 0 || sent == -EAGAIN;
 }
 
 static void target_gone(struct relay *relay)

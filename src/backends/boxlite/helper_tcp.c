@@ -44,17 +44,7 @@ static void fall_back(struct helper *helper)
 
 static void push(struct helper *helper)
 {
-    size_t done = 0;
-    while (done < helper->tcp_out.len) {
-        ssize_t put = send(helper->tcp.fd, helper->tcp_out.data + done, helper->tcp_out.len - done,
-                           MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0) /* a broken one is told of by its end */
-            break;
-        done += (size_t)put;
-    }
-    osa_buf_consume(&helper->tcp_out, done);
+    (void)osa_send_buf(helper->tcp.fd, &helper->tcp_out); /* a broken one is told of by its end */
     osa_source_set(&helper->tcp, OSA_READ | (helper->tcp_out.len > 0 ? OSA_WRITE : 0u));
 }
 
