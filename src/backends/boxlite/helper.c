@@ -84,6 +84,11 @@ void helper_fail(struct helper *helper, enum osa_code code, const char *why)
     fail_with(helper, &err);
 }
 
+void helper_overrun(struct helper *helper)
+{
+    osa_timer_arm(helper->box->backend->loop, &helper->overrun, osa_now_ns());
+}
+
 void helper_abandon(struct helper *helper, const struct osa_error *why)
 {
     if (helper == NULL)
@@ -101,6 +106,7 @@ void helper_free(struct helper *helper)
         return;
     osa_timer_disarm(&helper->timer);
     osa_timer_disarm(&helper->poke);
+    osa_timer_disarm(&helper->overrun);
     helper_tcp_close(helper);
     http_cancel(helper->call);
     websocket_free(helper->ws);
@@ -258,7 +264,7 @@ static void on_text(struct link *link, const char *text, size_t len)
         return;
     }
     if (!osa_buf_add(&helper->out, text, len))
-        abort(); /* failing from in here would free streams that are in use */
+        helper_overrun(helper);
     push(helper);
 }
 
@@ -412,6 +418,12 @@ static void on_timer(struct osa_timer *timer)
         helper_fail(helper, OSA_DEADLINE_EXCEEDED, "the helper did not begin in time");
 }
 
+static void on_overrun(struct osa_timer *timer)
+{
+    helper_fail(OSA_CONTAINER_OF(timer, struct helper, overrun), OSA_ABORTED,
+                "the helper in the box asks for more than it reads");
+}
+
 /* Against what was lost without anybody noticing. */
 static void on_poke(struct osa_timer *timer)
 {
@@ -487,6 +499,7 @@ struct helper *helper_begin(struct box *box, struct osa_buf *spec)
     helper->tcp.fd = -1;
     helper->timer.fire = on_timer;
     helper->poke.fire = on_poke;
+    helper->overrun.fire = on_overrun;
     osa_timer_arm(box->backend->loop, &helper->timer, osa_deadline_after(BEGIN_NS));
     osa_timer_arm(box->backend->loop, &helper->poke, osa_deadline_after(POKE_NS));
     osa_buf_init(&body, API_BODY_MAX);

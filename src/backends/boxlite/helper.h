@@ -51,6 +51,7 @@ struct helper {
     struct osa_buf spec; /* of the sandbox, as the helper wants it */
     struct osa_buf out;  /* text that the WebSocket has not taken */
     struct osa_timer poke;
+    struct osa_timer overrun;     /* more waits to be sent than may */
     struct channel_guest channel; /* while it may come by TCP */
     struct osa_source tcp;        /* fd owned; -1: the exec serves */
     struct osa_buf tcp_out;
@@ -95,6 +96,9 @@ void helper_free(struct helper *helper);
  * Fine inside of the helper's callbacks, for the box frees it later.
  */
 void helper_fail(struct helper *helper, enum osa_code code, const char *why);
+
+/** helper_overrun() - As helper_fail(), once nothing of its link and streams is at work; for what they call */
+void helper_overrun(struct helper *helper);
 
 /** helper_send() - A frame whose body is freed */
 void helper_send(struct helper *helper, enum guest_message type, uint64_t key,

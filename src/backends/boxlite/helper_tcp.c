@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 
 static struct helper *helper_of(struct osa_source *source)
@@ -51,7 +50,7 @@ static void push(struct helper *helper)
 void helper_tcp_send(struct helper *helper, const char *text, size_t len)
 {
     if (!osa_buf_add(&helper->tcp_out, text, len))
-        abort(); /* failing from in here would free streams that are in use */
+        helper_overrun(helper);
     push(helper);
 }
 
